@@ -1,0 +1,45 @@
+"Package metadata, all of it read from `settings.ini`."
+import re
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import setup
+
+here = Path(__file__).resolve().parent
+config = ConfigParser()
+config.read(here / 'settings.ini', encoding='utf-8')
+cfg = config['DEFAULT']
+
+if cfg['license'] != 'apache2': raise ValueError(f"only apache2 is known, not {cfg['license']}")
+status = ['Planning', 'Pre-Alpha', 'Alpha', 'Beta', 'Production/Stable'][int(cfg['status']) - 1]
+
+# A package index shows the README outside of the repository: there, relative links become absolute.
+kind = {'!': 'raw', '': 'blob'}  # pictures, pages
+readme = re.sub(r'(!?)\[[^][]*\]\((?=nbs/|LICENSE|CONTRIBUTING)',
+                lambda m: f"{m[0]}{cfg['git_url']}/{kind[m[1]]}/{cfg['branch']}/",
+                (here / 'README.md').read_text(encoding='utf-8'))
+
+setup(
+    name=cfg['lib_name'],
+    version=cfg['version'],
+    description=cfg['description'],
+    long_description=readme,
+    long_description_content_type='text/markdown',
+    author=cfg['author'],
+    author_email=cfg['author_email'],
+    url=cfg['git_url'],
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    keywords=cfg['keywords'].split(),
+    classifiers=[
+        f"Development Status :: {cfg['status']} - {status}",
+        f"Intended Audience :: {cfg['audience']}",
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=[cfg['lib_path']],
+    package_data={cfg['lib_path']: ['mnist_sample/*']},
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require={'dev': cfg['dev_requirements'].split()},
+    zip_safe=False,
+)
