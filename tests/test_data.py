@@ -1,0 +1,513 @@
+"What the notebook 01_data cannot test about itself: damage of every kind, the full files, the download, the sample's cut."
+import gzip, hashlib, importlib.util, os, pickle, random, shutil, socket, struct, subprocess, sys
+from pathlib import Path
+from urllib.error import URLError
+
+import matplotlib
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+import pytest, torch
+from matplotlib.colors import to_hex
+from torch.testing import assert_close
+
+import backprop_nb
+from backprop_nb import data
+from backprop_nb.data import mnist, show_digits, two_moons
+
+repo = Path(__file__).resolve().parent.parent
+sample = Path(backprop_nb.__file__).parent/'mnist_sample'
+sample_names = [f'{p}-{n}-ubyte' for p in ('train', 'valid') for n in ('images-idx3', 'labels-idx1')]
+full_names = [f'{p}-{n}-ubyte' for p in ('train', 't10k') for n in ('images-idx3', 'labels-idx1')]
+
+def _real():
+    "The folder with MNIST's own four files, or None."
+    places = [os.environ.get('BACKPROP_NB_DATA'), repo.parent/'shared'/'data'/'mnist']
+    for p in (Path(p) for p in places if p):
+        if p.is_dir() and None not in data._find(p).values(): return p
+
+real = _real()
+needs_real = pytest.mark.skipif(real is None, reason="MNIST's four files are not here; set BACKPROP_NB_DATA to their folder")
+
+def unpacked(folder, name):
+    "The bytes of one of MNIST's files, however it is stored."
+    p = data._find(folder)[name]
+    return gzip.decompress(p.read_bytes()) if p.suffix == '.gz' else p.read_bytes()
+
+@pytest.fixture
+def offline(monkeypatch):
+    "No connection can be made, no name looked up."
+    def refuse(*args, **kwargs): raise OSError('no network in this test')
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+@pytest.fixture
+def no_pickle(monkeypatch):
+    "Nothing can be unpickled."
+    def refuse(*args, **kwargs): raise AssertionError('something was unpickled')
+    for mod, name in ((torch, 'load'), (pickle, 'load'), (pickle, 'loads'), (pickle, 'Unpickler')):
+        monkeypatch.setattr(mod, name, refuse)
+
+# ---- the sample
+
+def test_sample_types():
+    train, valid, test = m = mnist()
+    assert m.train is train and m.valid is valid and m.test is test is None
+    for part, n in ((train, 10_000), (valid, 2_000)):
+        x, y = part[:]
+        assert x.shape == (n, 784) and x.dtype == torch.float32 and x.min() == 0 and x.max() == 1
+        assert y.shape == (n,) and y.dtype == torch.int64
+        assert torch.bincount(y).tolist() == [n//10]*10
+    x, y = mnist().train[:64]
+    assert x.shape == (64, 784) and y.shape == (64,)
+
+def test_sample_is_the_bytes_over_255():
+    for part in ('train', 'valid'):
+        x, y = getattr(mnist(), part)[:]
+        pixels = gzip.decompress((sample/f'{part}-images-idx3-ubyte.gz').read_bytes())[16:]
+        labels = gzip.decompress((sample/f'{part}-labels-idx1-ubyte.gz').read_bytes())[8:]
+        assert bytes((x*255).round().to(torch.uint8).flatten().tolist()) == pixels
+        assert y.tolist() == list(labels)
+        assert_close(x[3, 28*14 + 11].item(), pixels[3*784 + 28*14 + 11] / 255, rtol=1e-7, atol=0)
+
+def test_train_and_valid_share_no_image():
+    train, valid, _ = mnist()
+    a, b = ({bytes(r) for r in (p.tensors[0]*255).round().to(torch.uint8).tolist()} for p in (train, valid))
+    assert len(a) == 10_000 and len(b) == 2_000 and not a & b
+
+def test_sample_is_shuffled():
+    for part in mnist()[:2]:
+        assert all(len(set(y.tolist())) >= 8 for y in part.tensors[1].split(100))
+
+def test_digits_are_upright_and_labels_fit():
+    "Ones are tall, and the nearest class average is mostly right: nothing is shifted, turned or mixed up."
+    (x, y), (xv, yv) = (p.tensors for p in mnist()[:2])
+    means = torch.stack([x[y == k].mean(0) for k in range(10)])
+    one = means[1].reshape(28, 28) > 0.3
+    assert one.any(1).sum() > 1.5*one.any(0).sum()
+    assert (torch.cdist(xv, means).argmin(1) == yv).float().mean() > 0.75
+
+def test_sample_size_and_readme():
+    files = sorted(p.name for p in sample.iterdir())
+    assert files == sorted(['README.md', *(f'{n}.gz' for n in sample_names)])
+    assert sum(p.stat().st_size for p in sample.iterdir()) <= 2_500_000
+    text = (sample/'README.md').read_text(encoding='utf-8')
+    for word in ('LeCun', 'Cortes', 'Burges', 'CC BY-SA 3.0', 'make_sample.py'): assert word in text
+
+def test_sample_packing_is_bare():
+    "No time and no file name in the packed files, so that a new cut differs only where the digits do."
+    for n in sample_names:
+        head = (sample/f'{n}.gz').read_bytes()[:10]
+        assert head[:3] == b'\x1f\x8b\x08' and head[3] == 0 and head[4:8] == b'\0\0\0\0'
+
+def test_sample_needs_neither_network_nor_pickle(offline, no_pickle): assert len(mnist().train) == 10_000
+
+def test_each_call_gives_fresh_tensors():
+    mnist().train.tensors[0].zero_()
+    assert mnist().train.tensors[0].max() == 1
+
+def test_default_device_and_dtype():
+    try:
+        torch.set_default_device('meta')
+        tensors = [*mnist().train.tensors, *mnist().valid.tensors, *two_moons(10)]
+        assert {t.device.type for t in tensors} == {'meta'}
+    finally: torch.set_default_device(None)
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert mnist().valid.tensors[0].dtype == two_moons(10)[0].dtype == torch.float32
+    finally: torch.set_default_dtype(torch.float32)
+
+def test_folder_without_full():
+    with pytest.raises(ValueError, match='full=True'): mnist(folder='somewhere')
+
+# ---- damage
+
+def _repack(change):
+    "A damage done to the unpacked bytes of a file that is then packed well."
+    def f(p):
+        raw = bytearray(gzip.decompress(p.read_bytes()))
+        p.write_bytes(gzip.compress(change(raw), 1))
+    return f
+
+def _flip(at):
+    def f(raw): raw[at] ^= 1; return raw
+    return f
+
+def _swap(raw): raw[8], raw[9] = raw[9], raw[8]; return raw # for labels: two neighbours
+
+damages = {
+    'missing': (lambda p: p.unlink(), 'missing'),
+    'empty': (lambda p: p.write_bytes(b''), 'bytes|damaged'),
+    'truncated': (lambda p: p.write_bytes(p.read_bytes()[:-100]), 'ended|damaged'),
+    'half': (lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size//2]), 'ended|damaged'),
+    'not gzip': (lambda p: p.write_bytes(b'<html>404</html>'*50), '[Gg]zip'),
+    'junk behind': (lambda p: p.write_bytes(p.read_bytes() + b'junk'), '[Gg]zip'),
+    'flipped in the packed file': (lambda p: p.write_bytes(
+        (lambda b: b[:len(b)//2] + bytes([b[len(b)//2] ^ 16]) + b[len(b)//2+1:])(p.read_bytes())), 'damaged'),
+    'flipped': (_repack(_flip(-1)), 'sha256 .*expected'),
+    'first number flipped': (_repack(_flip(20)), 'sha256 .*expected'),
+    'wrong magic': (_repack(_flip(2)), "'00 00 09 0[13]', expected"),
+    'wrong count': (_repack(_flip(7)), 'expected [0-9,]+ for'),
+    'one byte short': (_repack(lambda raw: raw[:-1]), 'expected [0-9,]+ for'),
+    'one byte long': (_repack(lambda raw: raw + b'\0'), 'expected [0-9,]+ for'),
+    'header only': (_repack(lambda raw: raw[:6]), 'expected [0-9,]+ for|damaged'),
+    'three bytes': (_repack(lambda raw: raw[:3]), "'00 00 08', expected")}
+
+@pytest.mark.parametrize('name', sample_names)
+@pytest.mark.parametrize('damage', damages)
+def test_damaged_sample_is_refused(tmp_path, name, damage):
+    folder = tmp_path/'mnist_sample'
+    shutil.copytree(sample, folder)
+    path, (do, words) = folder/f'{name}.gz', damages[damage]
+    do(path)
+    with pytest.raises(RuntimeError, match=words) as e: data._sample(folder)
+    assert str(path) in str(e.value) and 'pip install --force-reinstall' in str(e.value)
+    assert e.value.__cause__ is not None
+
+def test_swapped_labels_and_swapped_files_are_refused(tmp_path):
+    folder = tmp_path/'mnist_sample'
+    shutil.copytree(sample, folder)
+    _repack(_swap)(folder/'train-labels-idx1-ubyte.gz')
+    with pytest.raises(RuntimeError, match='train-labels'): data._sample(folder)
+    shutil.copy(sample/'valid-labels-idx1-ubyte.gz', folder/'train-labels-idx1-ubyte.gz')
+    with pytest.raises(RuntimeError, match='train-labels'): data._sample(folder)
+
+def test_mnist_itself_refuses(monkeypatch, tmp_path):
+    "The public function reads by the same way: with another fingerprint expected, it refuses the package's own file."
+    monkeypatch.setitem(data._sha256, 'valid-labels-idx1-ubyte', '0'*64)
+    with pytest.raises(RuntimeError, match='valid-labels-idx1-ubyte.gz.*expected 0000.*Install the package again'): mnist()
+
+@pytest.mark.parametrize('name', ['valid-images-idx3-ubyte', 'valid-labels-idx1-ubyte'])
+def test_any_flipped_byte_is_refused_or_harmless(tmp_path, name):
+    "Packed files have a few bytes that mean nothing (the time, say); flipping any other must be an error."
+    good, path, rng = (sample/f'{name}.gz').read_bytes(), tmp_path/f'{name}.gz', random.Random(0)
+    def read(): return data._read(path, 'sha256', data._sha256[name], '')
+    path.write_bytes(good)
+    want, refused = read(), 0
+    for at in [*range(12), *(rng.randrange(len(good)) for _ in range(40)), *range(len(good) - 8, len(good))]:
+        path.write_bytes(good[:at] + bytes([good[at] ^ (1 << rng.randrange(8))]) + good[at+1:])
+        try: assert torch.equal(read(), want)
+        except RuntimeError: refused += 1
+    assert refused >= 48
+
+# ---- all of MNIST: on small files of the same names, whose checksums are put in place of the published ones
+
+def idx(dims, numbers): return struct.pack(f'>4B{len(dims)}I', 0, 0, 8, len(dims), *dims) + bytes(numbers)
+
+@pytest.fixture
+def small(monkeypatch):
+    "Four small files: 12 digits to train, 5 to test; the checksums follow."
+    rng, files = random.Random(0), {}
+    for part, n in (('train', 12), ('t10k', 5)):
+        files[f'{part}-images-idx3-ubyte'] = idx((n, 28, 28), [rng.randrange(256) for _ in range(n*784)])
+        files[f'{part}-labels-idx1-ubyte'] = idx((n,), [rng.randrange(10) for _ in range(n)])
+    for n, raw in files.items(): monkeypatch.setitem(data._md5, n, hashlib.md5(raw, usedforsecurity=False).hexdigest())
+    return files
+
+def lay(files, folder, packed):
+    "Write files into a folder, packed or not."
+    folder.mkdir(parents=True, exist_ok=True)
+    for n, raw in files.items():
+        (folder/(f'{n}.gz' if packed else n)).write_bytes(gzip.compress(raw, 1) if packed else raw)
+
+def is_small(m, files):
+    "Are these the digits of the small files?"
+    for part, name in ((m.train, 'train'), (m.test, 't10k')):
+        x, y = part[:]
+        assert bytes((x*255).round().to(torch.uint8).flatten().tolist()) == files[f'{name}-images-idx3-ubyte'][16:]
+        assert bytes(y.tolist()) == files[f'{name}-labels-idx1-ubyte'][8:]
+    assert len(m.valid) == 0
+    return True
+
+def no_torchvision(monkeypatch): # importing it is then an ImportError
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+
+@pytest.mark.parametrize('packed', [True, False])
+@pytest.mark.parametrize('under', ['.', 'MNIST/raw'])
+@pytest.mark.parametrize('kind', [str, Path])
+def test_full_layouts(tmp_path, monkeypatch, small, offline, no_pickle, packed, under, kind):
+    lay(small, tmp_path/under, packed)
+    no_torchvision(monkeypatch)
+    assert is_small(mnist(full=True, folder=kind(tmp_path)), small)
+
+def test_full_mixed_layout(tmp_path, small, offline):
+    names = list(small)
+    for n, (under, packed) in zip(names, [('.', True), ('.', False), ('MNIST/raw', True), ('MNIST/raw', False)]):
+        lay({n: small[n]}, tmp_path/under, packed)
+    assert is_small(mnist(full=True, folder=tmp_path), small)
+
+def test_full_default_folders(tmp_path, monkeypatch, small, offline):
+    lay(small, tmp_path/'env', True)
+    lay(small, tmp_path/'home'/'.cache'/'backprop_nb', False)
+    monkeypatch.setenv('HOME', str(tmp_path/'home'))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path/'home'))
+    monkeypatch.setenv('BACKPROP_NB_DATA', str(tmp_path/'env'))
+    assert is_small(mnist(full=True), small)
+    shutil.rmtree(tmp_path/'home')
+    assert is_small(mnist(full=True), small) # from the environment variable's folder alone
+    lay(small, tmp_path/'home'/'.cache'/'backprop_nb', False)
+    shutil.rmtree(tmp_path/'env')
+    for value in (None, ''):
+        monkeypatch.delenv('BACKPROP_NB_DATA') if value is None else monkeypatch.setenv('BACKPROP_NB_DATA', value)
+        assert is_small(mnist(full=True), small)
+    assert is_small(mnist(full=True, folder='~/.cache/backprop_nb'), small)
+
+@pytest.mark.parametrize('packed', [True, False])
+@pytest.mark.parametrize('name', full_names)
+@pytest.mark.parametrize('damage', ['half', 'flipped', 'empty'])
+def test_full_damage_is_refused(tmp_path, small, offline, name, packed, damage):
+    raw = bytearray(small[name])
+    raw[-1] ^= 1
+    lay(small, tmp_path, packed)
+    path = tmp_path/(f'{name}.gz' if packed else name)
+    if damage == 'flipped': path.write_bytes(gzip.compress(raw, 1) if packed else raw)
+    else: path.write_bytes(path.read_bytes()[:path.stat().st_size//2 if damage == 'half' else 0])
+    with pytest.raises(RuntimeError, match='missing or damaged.*Delete this file') as e: mnist(full=True, folder=tmp_path)
+    assert str(path) in str(e.value) and ('md5' in str(e.value)) == (damage == 'flipped')
+
+def fake_torchvision(monkeypatch, action):
+    "Put `action(root)` in the place of torchvision's download; returns the list of its calls."
+    from torchvision import datasets
+    calls = []
+    def MNIST(root, train=True, transform=None, target_transform=None, download=False):
+        calls.append((root, download))
+        action(Path(root))
+    monkeypatch.setattr(datasets, 'MNIST', MNIST)
+    return calls
+
+def test_download(tmp_path, monkeypatch, small, offline, no_pickle):
+    folder = tmp_path/'new'/'place'
+    calls = fake_torchvision(monkeypatch, lambda root: lay(small, root/'MNIST'/'raw', False))
+    assert is_small(mnist(full=True, folder=folder), small)
+    assert is_small(mnist(full=True, folder=folder), small)
+    assert calls == [(str(folder), True)] # once; then the files are there
+
+def test_download_completes_a_folder(tmp_path, monkeypatch, small, offline):
+    name = 't10k-labels-idx1-ubyte'
+    lay({n: raw for n, raw in small.items() if n != name}, tmp_path, True)
+    calls = fake_torchvision(monkeypatch, lambda root: lay({name: small[name]}, root/'MNIST'/'raw', False))
+    assert is_small(mnist(full=True, folder=tmp_path), small) and len(calls) == 1
+
+def test_downloaded_files_are_verified(tmp_path, monkeypatch, small, offline):
+    bad = small | {'t10k-labels-idx1-ubyte': idx((5,), [1, 2, 3, 4, 5])}
+    fake_torchvision(monkeypatch, lambda root: lay(bad, root/'MNIST'/'raw', False))
+    with pytest.raises(RuntimeError, match='t10k-labels-idx1-ubyte.*md5'): mnist(full=True, folder=tmp_path)
+
+def says_what_to_do(e, folder):
+    "Does the error tell the folder, the four files and the sample?"
+    text = str(e.value)
+    return all(w in text for w in (str(folder), *full_names, 'mnist()', 'could not be fetched'))
+
+@pytest.mark.parametrize('error', [URLError('no route to host'), ConnectionResetError('reset'), TimeoutError('slow'),
+                                   RuntimeError('Error downloading train-images'), EOFError('half a file')])
+def test_failed_download(tmp_path, monkeypatch, small, error):
+    def fail(root): raise error
+    fake_torchvision(monkeypatch, fail)
+    with pytest.raises(RuntimeError) as e: mnist(full=True, folder=tmp_path)
+    assert says_what_to_do(e, tmp_path) and e.value.__cause__ is error and str(error) in str(e.value)
+
+def test_interrupted_download_is_not_swallowed(tmp_path, monkeypatch, small):
+    def stop(root): raise KeyboardInterrupt
+    fake_torchvision(monkeypatch, stop)
+    with pytest.raises(KeyboardInterrupt): mnist(full=True, folder=tmp_path)
+
+def test_download_that_leaves_nothing(tmp_path, monkeypatch, small):
+    fake_torchvision(monkeypatch, lambda root: None)
+    with pytest.raises(RuntimeError, match='files are missing') as e: mnist(full=True, folder=tmp_path)
+    assert says_what_to_do(e, tmp_path)
+
+def test_torchvision_itself_without_network(tmp_path, offline):
+    "No stand-in here: torchvision's own download, with the network cut."
+    with pytest.raises(RuntimeError, match='no network in this test') as e: mnist(full=True, folder=tmp_path)
+    assert says_what_to_do(e, tmp_path)
+
+def test_old_pickled_files_are_not_read(tmp_path, monkeypatch, small, no_pickle):
+    (tmp_path/'MNIST'/'processed').mkdir(parents=True)
+    for n in ('training.pt', 'test.pt'): (tmp_path/'MNIST'/'processed'/n).write_bytes(b'anything')
+    calls = fake_torchvision(monkeypatch, lambda root: None)
+    with pytest.raises(RuntimeError, match='pickled') as e: mnist(full=True, folder=tmp_path)
+    assert says_what_to_do(e, tmp_path) and not calls
+
+# ---- all of MNIST: on its own files
+
+@needs_real
+def test_full_split(offline, no_pickle):
+    m = mnist(full=True, folder=real)
+    x, y = unpacked(real, 'train-images-idx3-ubyte')[16:], unpacked(real, 'train-labels-idx1-ubyte')[8:]
+    xt, yt = unpacked(real, 't10k-images-idx3-ubyte')[16:], unpacked(real, 't10k-labels-idx1-ubyte')[8:]
+    for part, pixels, labels in ((m.train, x[:50_000*784], y[:50_000]), (m.valid, x[50_000*784:], y[50_000:]),
+                                 (m.test, xt, yt)):
+        got, lab = part[:]
+        assert got.shape == (len(labels), 784) and got.dtype == torch.float32 and lab.dtype == torch.int64
+        want = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(-1, 784)
+        assert torch.equal((got*255).round().to(torch.uint8), want) and bytes(lab.tolist()) == labels
+    assert [len(p) for p in m] == [50_000, 10_000, 10_000]
+    assert m.train[:10][1].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+
+@needs_real
+def test_full_torchvision_layout_and_torchvision_agrees(tmp_path, offline, no_pickle):
+    lay({n: unpacked(real, n) for n in full_names}, tmp_path/'MNIST'/'raw', False)
+    m = mnist(full=True, folder=tmp_path)
+    from torchvision import datasets
+    tv = datasets.MNIST(str(tmp_path), train=True, download=False)
+    assert_close(m.train[:100][0], tv.data[:100].flatten(1) / 255)
+    assert torch.equal(m.valid.tensors[1], tv.targets[50_000:])
+    assert torch.equal(m.test.tensors[1], datasets.MNIST(str(tmp_path), train=False).targets)
+
+@needs_real
+def test_full_damaged(tmp_path, offline):
+    files = {n: unpacked(real, n) for n in full_names}
+    raw = bytearray(files['t10k-images-idx3-ubyte'])
+    raw[4_000_000] ^= 1
+    lay(files | {'t10k-images-idx3-ubyte': raw}, tmp_path, False)
+    with pytest.raises(RuntimeError, match='t10k-images-idx3-ubyte is missing or damaged.*md5'):
+        mnist(full=True, folder=tmp_path)
+    lay({'t10k-images-idx3-ubyte': raw[:5_000_000]}, tmp_path, False)
+    with pytest.raises(RuntimeError, match='it has 5,000,000 bytes unpacked, expected 7,840,016 for 10000 x 28 x 28'):
+        mnist(full=True, folder=tmp_path)
+
+@needs_real
+def test_download_of_the_real_files(tmp_path, monkeypatch, offline):
+    files = {n: unpacked(real, n) for n in full_names}
+    fake_torchvision(monkeypatch, lambda root: lay(files, root/'MNIST'/'raw', False))
+    assert [len(p) for p in mnist(full=True, folder=tmp_path)] == [50_000, 10_000, 10_000]
+
+# ---- the cut
+
+def _tool():
+    spec = importlib.util.spec_from_file_location('make_sample', repo/'tools'/'make_sample.py')
+    m = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(m)
+    return m
+
+@pytest.fixture(scope='module')
+def fresh_cut(): return _tool().cut(real)
+
+def test_fingerprints_are_those_of_the_package():
+    for n in sample_names:
+        raw = gzip.decompress((sample/f'{n}.gz').read_bytes())
+        assert hashlib.sha256(raw).hexdigest() == data._sha256[n]
+
+@needs_real
+def test_make_sample_check_reproduces_the_package():
+    r = subprocess.run([sys.executable, repo/'tools'/'make_sample.py', real, '--check', '--out', sample],
+                       capture_output=True, text=True)
+    assert r.returncode == 0 and 'is what a fresh cut gives' in r.stdout, r.stderr
+
+@needs_real
+def test_make_sample_writes_what_it_checks(tmp_path, fresh_cut, capsys):
+    tool = _tool()
+    tool.write(fresh_cut, tmp_path)
+    assert tool.check(fresh_cut, tmp_path) == []
+    assert len(data._sample(tmp_path).train) == 10_000
+    printed = capsys.readouterr().out
+    assert all(f'{n!r}: {h!r}' in printed for n, h in data._sha256.items())
+    _repack(_flip(-1))(tmp_path/'valid-labels-idx1-ubyte.gz')
+    (tmp_path/'train-images-idx3-ubyte.gz').unlink()
+    (tmp_path/'README.md').write_text('else')
+    assert tool.check(fresh_cut, tmp_path) == ['train-images-idx3-ubyte.gz', 'valid-labels-idx1-ubyte.gz', 'README.md']
+
+@needs_real
+def test_sample_comes_from_the_training_file_with_its_labels():
+    x, y = unpacked(real, 'train-images-idx3-ubyte')[16:], unpacked(real, 'train-labels-idx1-ubyte')[8:]
+    xt = unpacked(real, 't10k-images-idx3-ubyte')[16:]
+    label = {x[784*i:784*(i+1)]: k for i, k in enumerate(y)}
+    test = {xt[i:i+784] for i in range(0, len(xt), 784)}
+    for part in mnist()[:2]:
+        for row, k in zip((part.tensors[0]*255).round().to(torch.uint8).tolist(), part.tensors[1].tolist()):
+            assert label[bytes(row)] == k and bytes(row) not in test
+
+def test_make_sample_refuses_other_files(tmp_path, small):
+    tool = _tool()
+    with pytest.raises(SystemExit, match='found none of'): tool.cut(tmp_path)
+    lay(small, tmp_path/'MNIST'/'raw', True)
+    with pytest.raises(SystemExit, match='train-images-idx3-ubyte.gz is not the published file: md5'): tool.cut(tmp_path)
+    (tmp_path/'train-images-idx3-ubyte.gz').write_bytes(b'\x1f\x8bhalf')
+    with pytest.raises(SystemExit, match='cannot be read'): tool.cut(tmp_path)
+
+# ---- two_moons
+
+@pytest.mark.parametrize('n', [0, 1, 2, 7, 200])
+def test_two_moons_shapes(n):
+    X, y = two_moons(n)
+    assert X.shape == (n, 2) and X.dtype == torch.float32 and y.shape == (n,) and y.dtype == torch.int64
+    assert torch.bincount(y, minlength=2).tolist() == [n - n//2, n//2]
+
+def test_two_moons_geometry():
+    X, y = two_moons(400, noise=0)
+    upper, lower = X[y == 0], X[y == 1]
+    assert_close(upper.norm(dim=1), torch.ones(200))
+    assert_close((lower - torch.tensor([1, 0.5])).norm(dim=1), torch.ones(200))
+    assert (upper[:, 1] > -1e-6).all() and (lower[:, 1] < 0.5 + 1e-6).all()
+
+def test_two_moons_noise():
+    "The same seed gives the same noise, which grows with `noise`."
+    clean, a, b = (two_moons(4000, noise=s, seed=3)[0] for s in (0, 0.1, 0.2))
+    assert_close(b - clean, 2*(a - clean), rtol=1e-4, atol=1e-5)
+    assert 0.095 < (a - clean).std() < 0.105
+
+def test_two_moons_own_generator():
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    a = two_moons(50, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    b, c = two_moons(50, seed=1), two_moons(50, seed=2)
+    assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])
+    assert 5 < (a[1][1:] != a[1][:-1]).sum() # shuffled
+
+@pytest.mark.parametrize('kw', [dict(n=-1), dict(noise=-0.1), dict(noise=float('nan'))])
+def test_two_moons_errors(kw):
+    with pytest.raises(ValueError, match='negative'): two_moons(**kw)
+
+# ---- show_digits
+
+@pytest.fixture
+def figure(monkeypatch):
+    "A function that shows digits and returns the picture's numbers and its titles with their colours."
+    monkeypatch.setattr(plt, 'show', lambda *a, **k: None)
+    def f(*args, **kw):
+        plt.close('all')
+        assert show_digits(*args, **kw) is None
+        if not plt.get_fignums(): return None
+        ax = plt.gca()
+        im = torch.from_numpy(ax.images[0].get_array().filled(float('nan')))
+        return im, [(t.get_text(), to_hex(t.get_color())) for t in ax.texts]
+    yield f
+    plt.close('all')
+
+@pytest.mark.parametrize('n,cols,rows', [(1, 10, 1), (10, 10, 1), (11, 10, 2), (7, 3, 3)])
+def test_show_digits_places_each_digit_upright(figure, n, cols, rows):
+    x = torch.rand(n, 784)
+    im, titles = figure(x, cols=cols)
+    assert titles == [] and im.shape == (rows*32, min(n, cols)*32)
+    for i in range(n):
+        r, c = i//cols*32, i%cols*32
+        assert_close(im[r+4:r+32, c+2:c+30], x[i].reshape(28, 28), check_dtype=False)
+    assert (~im.isnan()).sum() == n*784
+    assert torch.equal(figure(x.reshape(n, 28, 28), cols=cols)[0].nan_to_num(-1), im.nan_to_num(-1))
+
+def test_show_digits_titles(figure):
+    x, grey, blue, red = torch.rand(3, 784), '#444444', '#0072b2', '#d55e00'
+    y, pred = torch.tensor([3, 1, 4]), torch.tensor([3, 7, 4])
+    assert figure(x, y)[1] == [('3', grey), ('1', grey), ('4', grey)]
+    assert figure(x, pred=pred)[1] == [('3', grey), ('7', grey), ('4', grey)]
+    assert figure(x, y, pred)[1] == [('3', blue), ('7 (is 1)', red), ('4', blue)]
+    assert figure(x, y.float(), pred)[1] == figure(x, [3, 1, 4], [3, 7, 4])[1] == figure(x, y, pred)[1]
+
+def test_show_digits_other_kinds_of_tensors(figure):
+    assert figure(torch.zeros(0, 784), torch.zeros(0)) is None
+    assert figure(torch.rand(2, 784, requires_grad=True)) is not None
+    assert figure(torch.randint(0, 256, (2, 28, 28), dtype=torch.uint8)) is not None
+    assert figure(torch.randn(784, 4).double().T) is not None # not contiguous, with negative numbers
+
+@pytest.mark.parametrize('args,words', [
+    ((torch.zeros(784),), r'\(784,\), wanted \(N, 784\) or \(N, 28, 28\).*x\[:1\]'),
+    ((torch.zeros(28, 28),), r'\(28, 28\), wanted'), ((torch.zeros(3, 700),), r'\(3, 700\), wanted'),
+    ((torch.zeros(2, 1, 28, 28),), r'\(2, 1, 28, 28\), wanted'), ((torch.tensor(1.),), r'\(\), wanted'),
+    ((torch.zeros(2000, 784),), 'at most 1000'),
+    ((torch.zeros(2, 784), torch.zeros(3)), r'y has shape \(3,\), wanted \(2,\)'),
+    ((torch.zeros(2, 784), torch.zeros(2, 1)), r'y has shape \(2, 1\), wanted \(2,\)'),
+    ((torch.zeros(2, 784), torch.zeros(2), torch.zeros(1)), r'pred has shape \(1,\), wanted \(2,\)'),
+    ((torch.zeros(2, 784), None, None, 0), 'cols is 0')])
+def test_show_digits_errors(figure, args, words):
+    with pytest.raises(ValueError, match=words): figure(*args)
