@@ -1,0 +1,44 @@
+# Set-up and commands of the course. Needs GNU make, Python and a package index; everything else goes into .venv.
+PYTHON ?= python3
+PY     := .venv/bin/python
+STAMP  := .venv/.installed
+MIN    := $(shell sed -n 's/^min_python *= *//p' settings.ini)
+
+# An active virtualenv, and whatever else points Python elsewhere, is not ours.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.PHONY: help course lab test bench clean FORCE
+help:
+	@echo "make course   run every notebook in its own fresh kernel, into _build/notebooks"
+	@echo "make lab      open the course in JupyterLab"
+	@echo "make test     check notebooks, package and links (takes some minutes)"
+	@echo "make bench    measure speed and memory against autograd"
+	@echo "make clean    remove what make made: .venv, _build and the like"
+	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python."
+
+course: $(STAMP)
+	@$(PY) tools/run_course.py
+
+lab: $(STAMP)
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/nbs/index.ipynb \
+	  $(if $(filter 0,$(shell id -u)),--allow-root)
+
+test: $(STAMP)
+	@$(PY) tools/check.py
+
+bench: $(STAMP)
+	@$(PY) tools/bench.py
+
+clean:
+	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is there while the set-up is whole: without it, or without its Python, .venv is made anew.
+$(STAMP): settings.ini setup.py pyproject.toml $(if $(realpath $(PY)),,FORCE)
+	@$(PYTHON) -c 'import sys; sys.version_info >= tuple(map(int, "$(MIN)".split("."))) or sys.exit( \
+	  "Python $(MIN) or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=/path/to/python")'
+	@test -f $@ -a -x $(PY) || { echo "Setting up .venv; torch is large, the first time takes minutes."; \
+	  $(PYTHON) -m venv --clear .venv; }
+	@rm -f $@
+	$(PY) -m pip install -e ".[dev]"
+	@touch $@

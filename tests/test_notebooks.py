@@ -1,0 +1,59 @@
+"The shape that all notebooks share."
+import ast, re
+import nbformat, pytest, sync
+from run_course import ROOT
+
+CFG = sync.settings()
+SETUP = f"import sys\nif 'google.colab' in sys.modules:\n    %pip install -q {CFG['lib_name']}"
+RHYTHM = ['Where we are', 'Forward', 'Wiggle it', 'One entry', 'All entries', 'In code', 'Check it',
+          'Common slips', 'In short']
+
+@pytest.fixture(params=sorted((ROOT/'nbs').glob('*.ipynb')), ids=lambda p: p.stem)
+def path(request): return request.param
+
+@pytest.fixture
+def nb(path): return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+def code_lines(nb):
+    return [(i, line) for i, c in enumerate(nb.cells, 1) if c.cell_type == 'code'
+            for line in c.source.split('\n')]
+
+def headings(nb):
+    return [line[3:].strip() for c in nb.cells if c.cell_type == 'markdown'
+            for line in c.source.split('\n') if line.startswith('## ')]
+
+def test_format(nb):
+    nbformat.validate(nb)
+    assert (nb.nbformat, nb.nbformat_minor) == (4, 5)
+    ids = [c.id for c in nb.cells]
+    assert len(ids) == len(set(ids))
+
+def test_opening(nb, path):
+    first, setup = nb.cells[:2]
+    title, summary, blank, badge = (first.source.split('\n') + 4 * [''])[:4]
+    assert first.cell_type == 'markdown' and title.startswith('# ')
+    assert summary.startswith('> ') and blank == ''
+    assert badge == sync.badge(path.stem, CFG)
+    assert setup.cell_type == 'code' and setup.source == SETUP
+
+def test_cells_are_short(nb):
+    wide = [(i, line) for i, line in code_lines(nb) if len(line) > 100]
+    cells = [i for i, _ in code_lines(nb)]
+    long = {i for i in cells if cells.count(i) > 25}
+    assert not wide and not long
+
+def test_rhythm(nb, path):
+    if path.stem[:2] in ('03', '04', '05'):
+        assert [h for h in headings(nb) if h in RHYTHM] == RHYTHM
+    assert 'Your turn' not in headings(nb)
+
+def test_numpy_goes_by_the_cpu(nb):
+    assert not [x for x in code_lines(nb) if '.numpy()' in x[1] and '.cpu()' not in x[1]]
+
+def test_public_names_are_in_all():
+    names = {}
+    exec('from backprop_nb.all import *', names)
+    for p in (ROOT/'backprop_nb').glob('[!_]*.py'):
+        public = re.search(r'^__all__ = (\[.*?\])', p.read_text(encoding='utf-8'), re.M | re.S)
+        lacking = set(ast.literal_eval(public[1])) - names.keys()
+        assert not lacking, f'{p.stem}: {lacking}'

@@ -1,0 +1,100 @@
+"The tools see what they are there to see."
+import re, shutil
+import pytest, nbformat, run_course, sync
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from outputs import compare
+from run_course import ROOT
+
+def stream(text, name='stdout'): return new_output('stream', name=name, text=text)
+PICTURE = new_output('display_data', data={'image/png': 'aGk=', 'text/plain': '<Figure>'})
+
+def nb(*outputs, source='f()'):
+    return new_notebook(cells=[new_code_cell(source, outputs=list(outputs))])
+
+@pytest.mark.parametrize('saved, fresh', [
+    (stream('loss 1.00000'), stream('loss 1.00001')),
+    (stream('a  1\n'), stream('a 1\n')),
+    (stream('-0.000'), stream('0.000')),
+    (PICTURE, PICTURE),
+])
+def test_same_outputs(saved, fresh): assert compare(nb(saved), nb(fresh)) == []
+
+@pytest.mark.parametrize('saved, fresh, says', [
+    ([stream('loss 1.00')], [stream('loss 1.01')], 'stdout differs'),
+    ([stream('loss 1.00')], [stream('lost 1.00')], 'stdout differs'),
+    ([stream('1 2')], [stream('1 2 3')], 'stdout differs'),
+    ([stream('1')], [], 'fresh ones []'),
+    ([], [stream('1')], 'saved outputs are []'),
+    ([PICTURE], [stream('<Figure>')], 'fresh ones'),
+    ([stream('!', 'stderr')], [stream('!', 'stderr')], 'stderr output'),
+    ([stream('<f at 0x7f12a4b3c2d0>')], [stream('<f at 0x7f12a4b3c2d0>')], 'memory address'),
+    ([stream('/home/me/x')], [stream('/home/me/x')], 'path of one machine'),
+    ([new_output('error', ename='E', evalue='v', traceback=[])], [], 'error output'),
+])
+def test_other_outputs(saved, fresh, says):
+    bad = compare(nb(*saved), nb(*fresh))
+    assert bad and says in bad[0]
+
+def test_timing_is_left_alone():
+    saved, fresh = [nb(stream(s), source='#| timing\nf()') for s in ('1 s', '2 s')]
+    assert not compare(saved, fresh)
+
+def test_run_course(tmp_path, capsys):
+    codes = {'00_good': ['a = 1', 'print(a)'], '01_bad': ['b = 1', 'b / 0'], '02_good': ['c = 2']}
+    for name, lines in codes.items():
+        cells = [new_markdown_cell('# Title'), *map(new_code_cell, lines)]
+        nbformat.write(new_notebook(cells=cells), tmp_path/f'{name}.ipynb')
+    assert run_course.main(sorted(tmp_path.glob('*.ipynb')), tmp_path/'out') == 1
+    out = capsys.readouterr().out
+    assert '01_bad.ipynb, cell 3 (In [2]): ZeroDivisionError: division by zero' in out
+    assert 'in the line: b / 0' in out
+    assert nbformat.read(tmp_path/'out'/'00_good.ipynb', 4).cells[2].outputs[0].text == '1\n'
+    assert (tmp_path/'out'/'02_good.ipynb').exists()
+    assert run_course.main([tmp_path/'00_good.ipynb'], tmp_path/'out') == 0
+
+@pytest.fixture
+def project(tmp_path):
+    "A project of settings.ini and an index."
+    (tmp_path/'nbs').mkdir()
+    shutil.copy(ROOT/'settings.ini', tmp_path)
+    cells = [
+        new_markdown_cell('# T\n> S\n\n' + sync.badge('index', sync.settings(tmp_path))),
+        new_code_cell("import sys"), new_code_cell('#| hide\nhidden()', outputs=[stream('hidden')]),
+        new_markdown_cell('[03](03_mse.ipynb#in-code), [c](../LICENSE), [w](https://example.com)'),
+        new_code_cell('#| timing\ndraw[0](1)', outputs=[PICTURE]),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path/'nbs'/'index.ipynb')
+    assert sync.main(root=tmp_path) == 0
+    return tmp_path
+
+def test_readme(project):
+    text = (project/'README.md').read_text()
+    assert '[03](nbs/03_mse.ipynb#in-code), [c](LICENSE), [w](https://example.com)' in text
+    assert 'draw[0](1)' in text and '![Figure 1](nbs/images/index-1.png)' in text
+    assert (project/'nbs'/'images'/'index-1.png').read_bytes() == b'hi'
+    assert not any(word in text for word in ('import sys', 'hidden', '#|', 'timing'))
+
+def test_sync_check(project, capsys):
+    def stale():
+        code = sync.main(check=True, root=project)
+        names = re.findall('out of date: (.*)', capsys.readouterr().out)
+        assert code == (1 if names else 0)
+        return names
+    assert stale() == []
+    (project/'README.md').write_text('old')
+    (project/'nbs'/'images'/'index-2.png').write_bytes(b'old')
+    assert stale() == ['nbs/images/index-2.png', 'README.md']
+    sync.main(root=project)
+    assert stale() == [] and not (project/'nbs'/'images'/'index-2.png').exists()
+    ini = project/'settings.ini'
+    ini.write_text(ini.read_text().replace('user = backprop-nb', 'user = someone'))
+    assert stale() == ['nbs/index.ipynb', 'README.md']
+    sync.main(root=project)
+    assert stale() == [] and 'github/someone/' in (project/'README.md').read_text()
+
+def test_links_to_the_project():
+    cfg = sync.settings()
+    old = f"https://github.com/old/{cfg['repo']}/blob/old/nbs/a.ipynb"
+    other = 'https://github.com/other/thing'
+    assert sync.relink(old, 'x', cfg) == f"{cfg['git_url']}/blob/{cfg['branch']}/nbs/a.ipynb"
+    assert sync.relink(other, 'x', cfg) == other

@@ -1,0 +1,85 @@
+"The wheel holds what it should; each notebook runs with it, alone and without a network."
+import os, subprocess, sys, zipfile
+import pytest
+from run_course import ROOT, run
+from sync import settings
+
+CFG = settings()
+VENV = ROOT/'_build'/'clean-venv'
+PYTHON = VENV/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
+NO_NETWORK = '''
+import os, socket, sys
+
+def here(host): return host in (None, '', 'localhost', '::1') or str(host).startswith('127.')
+
+def guard(name, host_of):
+    owner, attr = (socket.socket, name) if hasattr(socket.socket, name) else (socket, name)
+    real = getattr(owner, attr)
+    def guarded(*args, **kwargs):
+        if here(host_of(args)): return real(*args, **kwargs)
+        with open(os.environ['NETWORK_LOG'], 'a') as log: log.write(f'{name}{host_of(args)!r}\\n')
+        raise OSError(f'no network in this test: {host_of(args)!r}')
+    setattr(owner, attr, guarded)
+
+def peer(args): return args[1][0] if isinstance(args[1], tuple) else None  # None: a Unix socket
+
+for name in ('connect', 'connect_ex'): guard(name, peer)
+for name in ('getaddrinfo', 'gethostbyname', 'gethostbyname_ex'): guard(name, lambda args: args[0])
+'''
+
+def python(*args, **kwargs): return subprocess.run([PYTHON, *args], check=True, text=True, **kwargs)
+
+@pytest.fixture(scope='module')
+def wheel(copy):
+    "The wheel, made from the source distribution, made from a copy of the tree."
+    subprocess.run([sys.executable, '-m', 'build', '--no-isolation'], cwd=copy, check=True)
+    return next((copy/'dist').glob('*.whl'))
+
+@pytest.fixture(scope='module')
+def env(wheel, tmp_path_factory):
+    "Where `PYTHON` has the wheel, what it requires and a kernel, but no home and no network."
+    stamp = VENV/'key'
+    key = '\n'.join([sys.version, CFG['requirements'], os.environ.get('PIP_CONSTRAINT', '')])
+    ours = 'PYTHON', 'VIRTUAL_ENV', 'XDG_', 'JUPYTER', 'MPL'
+    base = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    if not (PYTHON.exists() and stamp.exists() and stamp.read_text() == key):
+        subprocess.run([sys.executable, '-m', 'venv', '--clear', VENV], check=True)
+        python('-m', 'pip', 'install', '-q', wheel, 'ipykernel', env=base)
+        stamp.write_text(key)  # last: a set-up that was interrupted begins anew
+    python('-m', 'pip', 'install', '-q', '--force-reinstall', '--no-deps', wheel, env=base)
+    home = tmp_path_factory.mktemp('home')
+    (home/'site').mkdir()
+    (home/'site'/'sitecustomize.py').write_text(NO_NETWORK)
+    return {**base, 'PYTHONPATH': str(home/'site'), 'NETWORK_LOG': str(home/'network.log'),
+            'HOME': str(home), 'USERPROFILE': str(home)}
+
+def test_wheel_contents(wheel):
+    assert wheel.stat().st_size <= 3e6
+    package = ROOT/CFG['lib_path']
+    sample = list(package.glob('mnist_sample/*'))
+    names = zipfile.ZipFile(wheel).namelist()
+    held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
+    wanted = {p.relative_to(ROOT).as_posix() for p in [*package.glob('*.py'), *sample]}
+    assert sample and held == wanted
+
+def test_installs_cleanly(env):
+    python('-m', 'pip', 'check', env=env)
+
+def test_sample_without_network(env, tmp_path):
+    code = 'from backprop_nb.all import mnist; d = mnist(); print(len(d.train), len(d.valid))'
+    out = python('-c', code, cwd=tmp_path, env=env, stdout=subprocess.PIPE).stdout
+    assert out.split() == ['10000', '2000']
+
+def test_network_is_off(env, tmp_path):
+    code = 'import urllib.request; urllib.request.urlopen("https://example.com")'
+    log = tmp_path/'network.log'
+    env = {**env, 'NETWORK_LOG': str(log)}
+    r = subprocess.run([PYTHON, '-c', code], env=env, capture_output=True, text=True)
+    assert 'no network in this test' in r.stderr and 'example.com' in log.read_text()
+
+@pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('*.ipynb')), ids=lambda p: p.stem)
+def test_notebook_alone(path, env, tmp_path):
+    log = tmp_path/'network.log'
+    r = run(path, python=PYTHON, env={**env, 'NETWORK_LOG': str(log)})
+    if r.error: pytest.fail(r.error, pytrace=False)
+    assert not log.exists(), log.read_text()

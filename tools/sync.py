@@ -1,0 +1,89 @@
+"""Make README.md from nbs/index.ipynb, and every link to this project from settings.ini.
+
+`python tools/sync.py` writes what is out of date, `--check` names it and exits with 1.
+A link is ours when it is an "Open In Colab" badge or names our repository on GitHub. The README's
+links to files are relative, and so work in every fork; setup.py makes them absolute
+for a package index.
+"""
+import posixpath, re, sys
+from configparser import ConfigParser
+from pathlib import Path
+import nbformat
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = re.compile(r'(\]\(|href="|src=")(?!\w+:|#|/)([^)"#\s]+)')  # the path of a relative link
+
+def settings(root=ROOT):
+    cfg = ConfigParser()
+    cfg.read(Path(root)/'settings.ini', encoding='utf-8')
+    return cfg['DEFAULT']
+
+def badge(
+    name,  # of the notebook, as '03_mse'
+    cfg,   # the settings
+) -> str:
+    "The Colab badge of a notebook, in Markdown."
+    file = f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/{cfg['nbs_path']}/{name}.ipynb"
+    colab = 'https://colab.research.google.com'
+    return f'[![Open In Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{file})'
+
+def relink(text, name, cfg) -> str:
+    "`text` of the file `name` with its links to this project as settings.ini has them."
+    text = re.sub(r'\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)', lambda m: badge(name, cfg), text)
+    site = cfg['doc_host'] + cfg['doc_baseurl']
+    text = re.sub(rf"https://[\w.-]+\.github\.io/{cfg['repo']}\b", lambda m: site, text)
+    return re.sub(rf"https://github\.com/[\w.-]+/{cfg['repo']}\b(?:/(blob|tree|raw)/[\w.-]+)?",
+                  lambda m: cfg['git_url'] + (f"/{m[1]}/{cfg['branch']}" if m[1] else ''), text)
+
+def shown(cell) -> bool:
+    "Is the cell for the README? Hidden ones are not, nor imports and set-up without an output."
+    if cell.cell_type != 'code': return True
+    if re.search(r'^#\| *(hide|default_exp)\b', cell.source, re.M): return False
+    return bool(cell.outputs) or not re.match(r'(#\|.*\n)*(import|from) ', cell.source)
+
+def readme(nb, cfg) -> dict:
+    "The README made from the notebook `nb`, with its pictures: {path: text or bytes}."
+    nbs = cfg['nbs_path']
+    nb.cells = [c for c in nb.cells if shown(c)]
+    nb.metadata['language_info'] = {'name': 'python'}  # nbdev_clean drops it
+    for c in nb.cells:
+        if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
+        else: c.source = LINK.sub(lambda m: m[1] + posixpath.normpath(f'{nbs}/{m[2]}'), c.source)
+    text, resources = MarkdownExporter().from_notebook_node(nb)
+    files = {}
+    for i, (name, data) in enumerate(resources['outputs'].items(), 1):
+        new = f'{nbs}/images/index-{i}{posixpath.splitext(name)[1]}'  # the same when cells move
+        text = re.sub(rf'!\[\w*\]\({re.escape(name)}\)', f'![Figure {i}]({new})', text)
+        files[new] = data
+    text = re.sub(r'\n{3,}', '\n\n', re.sub(r' +\n', '\n', text))
+    return {'README.md': text.strip() + '\n', **files}
+
+def wanted(root=ROOT) -> dict:
+    "What each file that follows settings.ini or the index should hold; None for a stale picture."
+    root, cfg = Path(root), settings(root)
+    nbs = root/cfg['nbs_path']
+    files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg)
+             for p in [*sorted(nbs.glob('*.ipynb')), root/'CONTRIBUTING.md'] if p.exists()}
+    index = nbs/cfg['readme_nb']
+    files |= {p: None for p in (nbs/'images').glob('index-*')}
+    files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}
+    return files
+
+def held(path):
+    "The text of a text file, the bytes of another, None if there is no file."
+    if not path.exists(): return None
+    return path.read_bytes() if path.parent.name == 'images' else path.read_text(encoding='utf-8')
+
+def main(check=False, root=ROOT) -> int:
+    stale = {p: x for p, x in wanted(root).items() if held(p) != x}
+    for p, x in stale.items():
+        print(f"{'out of date' if check else 'written'}: {p.relative_to(root).as_posix()}")
+        if check: continue
+        p.parent.mkdir(exist_ok=True)
+        if x is None: p.unlink()
+        else: p.write_bytes(x if isinstance(x, bytes) else x.encode())
+    if check and stale: print('Mend it with: python tools/sync.py')
+    return 1 if check and stale else 0
+
+if __name__ == '__main__': sys.exit(main('--check' in sys.argv[1:]))
