@@ -1,0 +1,127 @@
+"""Speed and memory of the hand-written gradients, as ratios measured in one run: `make bench`.
+
+Each row times two ways in turn, round after round, and shows the median of the ratios. Below 1
+the first way is the faster one. The bounds are those that the course promises on two cores."""
+import statistics, subprocess, sys, threading, time
+
+import psutil, torch
+from torch import nn
+from tqdm import tqdm
+
+from backprop_nb.linear import lin
+from backprop_nb.module import Lin, Model, Mse, Relu
+from backprop_nb.mse import mse
+from backprop_nb.network import forward_and_backward
+from backprop_nb.relu import relu
+
+
+def seconds(f, n=1):
+    start = time.perf_counter()
+    for _ in range(n): f()
+    return (time.perf_counter() - start) / n
+
+
+def ratio(ours, theirs, rounds, n=1):
+    "Median over the rounds of seconds(ours) / seconds(theirs), and the median seconds of both."
+    for f in ours, theirs: seconds(f, max(2, n // 5))
+    pairs = [(seconds(ours, n), seconds(theirs, n)) for _ in tqdm(range(rounds), leave=False)]
+    return statistics.median(a / b for a, b in pairs), *map(statistics.median, zip(*pairs))
+
+
+def peak_mb(f):
+    "The most memory in MB that `f` takes above what the process held before."
+    me, done = psutil.Process(), threading.Event()
+    held = [me.memory_info().rss]
+
+    def watch():
+        while not done.wait(0.0005): held.append(me.memory_info().rss)
+    watcher = threading.Thread(target=watch)
+    watcher.start(); f(); done.set(); watcher.join()
+    return (max(held) - held[0]) / 1e6
+
+
+def setting(n):
+    "A batch of `n` digits in shape, and the parameters of the network 784-50-1."
+    torch.manual_seed(0)
+    x, y = torch.rand(n, 784), torch.randint(10, (n,)).float()
+    w1, b1 = torch.randn(784, 50) * (2/784)**0.5, torch.zeros(50)
+    w2, b2 = torch.randn(50, 1) * (2/50)**0.5, torch.zeros(1)
+    return x, y, w1, b1, w2, b2
+
+
+def large_batch():
+    "The network on 50,000 digits, against autograd and against its matrix products alone."
+    x, y, w1, b1, w2, b2 = setting(50_000)
+    leaves = [t.clone().requires_grad_() for t in (x, w1, b1, w2, b2)]
+    model = Model([Lin(w1, b1), Relu(), Lin(w2, b2)], Mse())
+    g = torch.randn(50_000, 50)
+
+    def autograd(x, *params):
+        inputs = [t for t in (x, *params) if t.requires_grad]
+        w1, b1, w2, b2 = params
+        torch.autograd.grad(mse(lin(relu(lin(x, w1, b1)), w2, b2), y), inputs)
+
+    def step(): model(x, y); model.backward()
+    def products(): x @ w1; x.t() @ g
+    def three_products(): products(); g @ w1.t()
+
+    yield ('50,000 digits, all five gradients / autograd', 1.03,
+           ratio(lambda: forward_and_backward(x, y, w1, b1, w2, b2), lambda: autograd(*leaves), 15))
+    yield ('50,000 digits, all five / its three large products', None,
+           ratio(lambda: forward_and_backward(x, y, w1, b1, w2, b2), three_products, 15))
+    yield ('50,000 digits, four parameters / autograd', 1.03,
+           ratio(step, lambda: autograd(x, *leaves[1:]), 31))
+    yield ('50,000 digits, four parameters / its two large products', 1.12,
+           ratio(step, products, 31))
+
+
+def small_batches():
+    "Forward and backward on 1 and on 64 digits, against `nn.Sequential` with autograd."
+    for n, repeats in (1, 400), (64, 200):
+        x, y, *params = setting(n)
+        model = Model([Lin(*params[:2]), Relu(), Lin(*params[2:])], Mse())
+        net, loss = nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 1)), nn.MSELoss()
+        column = y[:, None]
+
+        def ours(): model(x, y); model.backward()
+        def theirs(): net.zero_grad(); loss(net(x), column).backward()
+        yield f'batch of {n}, forward and backward / nn.Sequential', 0.75, ratio(ours, theirs, 31, repeats)
+
+
+def memory():
+    "Peak memory of the backward pass alone, 50,000 digits, four parameters: ours, autograd's."
+    x, y, w1, b1, w2, b2 = setting(50_000)
+    model = Model([Lin(w1, b1), Relu(), Lin(w2, b2)], Mse())
+    leaves = [t.clone().requires_grad_() for t in (w1, b1, w2, b2)]
+    ours, theirs = [], []
+    for _ in range(5):
+        for layer in (*model.layers, model.loss): layer.__dict__.pop('out', None), layer.__dict__.pop('args', None)
+        model(x, y); ours.append(peak_mb(model.backward))
+        loss = mse(lin(relu(lin(x, *leaves[:2])), *leaves[2:]), y)
+        theirs.append(peak_mb(lambda: torch.autograd.grad(loss, leaves)))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def import_ms():
+    "Milliseconds that `import backprop_nb.all` takes after `import torch`, in a fresh interpreter."
+    code = ('import time, torch; t = time.perf_counter(); import backprop_nb.all; '
+            'print(1000 * (time.perf_counter() - t))')
+    run = lambda: float(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                                       check=True).stdout)
+    run()
+    return statistics.median(run() for _ in range(5))
+
+
+def verdict(value, bound): return '' if bound is None else f'{bound:8.2f}  ' + ('ok' if value <= bound else 'OVER')
+
+
+if __name__ == '__main__':
+    print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
+    print(f'{"":58}{"ratio":>7}{"bound":>8}')
+    for rows in large_batch, small_batches:
+        for name, bound, (r, a, b) in rows():
+            print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
+    ours, theirs = memory()
+    print(f'\nbackward pass, 50,000 digits: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB')
+    ms = import_ms()
+    print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {"ok" if ms <= 60 else "OVER"})')
