@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from .gradcheck import upstream
 
-# %% ../nbs/03_mse.ipynb #7538ec9f
+# %% ../nbs/03_mse.ipynb #ed67927d
 def _diff(output, targ, name='mse'):
     "`output - targ` in the shape of `output`; refuses shapes and dtypes that do not fit."
+    for what,t in ('output', output), ('targ', targ):
+        if not isinstance(t, Tensor): raise TypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     if not output.is_floating_point():
         raise TypeError(f'{name}: output is {output.dtype}, want a float')
     if targ.is_floating_point() and targ.dtype != output.dtype:
@@ -34,7 +36,7 @@ def mse(output:Tensor, # predictions (N, 1), or any shape
     and for targets of another float dtype."""
     return _diff(output, targ).pow(2).mean()
 
-# %% ../nbs/03_mse.ipynb #955c3e8f
+# %% ../nbs/03_mse.ipynb #be0311cd
 def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in the same shape
              targ:Tensor, # targets (N,) for predictions (N, 1), else the shape of `inp`
              out:Tensor=None, # the loss; its `.g`, if it has one, is the upstream gradient
@@ -43,5 +45,5 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     diff = _diff(inp, targ, 'mse_grad')
-    scale = 2 / max(diff.numel(), 1)
+    scale = 2 / max(diff.numel(), 1)                            # no digit at all: not 2/0
     inp.g = diff * (scale if out is None else scale * upstream(out, 'mse_grad'))
