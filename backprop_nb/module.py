@@ -11,23 +11,20 @@ from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .relu import relu, relu_grad
 
-# %% ../nbs/07_module.ipynb #e64cf091
+# %% ../nbs/07_module.ipynb #898772ac
 class Module:
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
-    `bwd` reads `out.g` and writes `.g` of the arguments and parameters; where `self.input_grad`
-    is False it may leave out the gradient for its input."""
+    `bwd` reads `out.g` and writes `.g` of arguments and parameters, overwriting what was there: one
+    call, one `backward`. Where `self.input_grad` is False it may leave out the input's gradient."""
     input_grad = True
-
     def __call__(self, *args):
         "Run `forward`, and remember arguments and output for `backward`."
         self.out = self.forward(*args)
         self.args = args
         return self.out
 
-    def backward(self,
-                 input_grad:bool=True, # whether the gradient for the input is wanted
-                )->None:
+    def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` where nothing has been computed yet."
         if not hasattr(self, 'args'):
             raise RuntimeError(f'{type(self).__name__}: backward before forward; call it first')
@@ -36,7 +33,9 @@ class Module:
 
     def forward(self, *args): raise NotImplementedError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise NotImplementedError(f'{type(self).__name__}.bwd')
-    def parameters(self)->list: return []
+    def parameters(self)->list:
+        "The tensors that this module holds, apart from its last output."
+        return [t for name,t in vars(self).items() if isinstance(t, Tensor) and name != 'out']
 
 # %% ../nbs/07_module.ipynb #09e48ad2
 class Relu(Module):
@@ -44,7 +43,7 @@ class Relu(Module):
     def forward(self, inp:Tensor)->Tensor: return relu(inp)
     def bwd(self, out, inp): relu_grad(inp, out)
 
-# %% ../nbs/07_module.ipynb #c3894688
+# %% ../nbs/07_module.ipynb #ac9d1858
 class Lin(Module):
     "Linear layer (N, d) -> (N, m); see `lin`."
     def __init__(self,
@@ -53,7 +52,6 @@ class Lin(Module):
                 ): self.w,self.b = w,b
     def forward(self, inp:Tensor)->Tensor: return lin(inp, self.w, self.b)
     def bwd(self, out, inp): lin_grad(inp, out, self.w, self.b, self.input_grad)
-    def parameters(self)->list: return [self.w, self.b]
 
 # %% ../nbs/07_module.ipynb #750cdba0
 class Mse(Module):
@@ -61,26 +59,28 @@ class Mse(Module):
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return mse(inp, targ)
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
-# %% ../nbs/07_module.ipynb #31047ec0
-def _used_once(things, kind):
-    "Refuse a list in which the same object stands twice."
+# %% ../nbs/07_module.ipynb #de45bf98
+def _used_once(things, kind, same):
+    "Refuse a list in which two entries are the same thing, by the key function `same`."
     at = {}
     for k,t in enumerate(things):
-        if id(t) in at:
+        if same(t) in at:
             name = f'of shape {tuple(t.shape)}' if isinstance(t, Tensor) else type(t).__name__
-            raise ValueError(f'Model: {kind} {k} ({name}) is the same object as {kind} {at[id(t)]};'
-                             ' its gradients would have to be added, but .g is overwritten')
-        at[id(t)] = k
+            raise ValueError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; its '
+                             'gradients would have to be added, but .g is overwritten')
+        at[same(t)] = k
 
-# %% ../nbs/07_module.ipynb #ea056086
+# %% ../nbs/07_module.ipynb #506d478d
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
-        self.layers,self.loss = list(layers),loss
-        self.first = next((k for k,l in enumerate(self.layers) if l.parameters()), len(self.layers))
-        _used_once(self.layers + [loss], 'layer')
-        _used_once(self.parameters(), 'parameter')
+        self.layers,self.loss = tuple(layers),loss
+        for k,l in enumerate((*self.layers, loss)):
+            if not isinstance(l, Module): raise TypeError(f'Model: layer {k} is {l!r:.40}, want a '
+                                                          'Module, such as Relu()')
+        _used_once((*self.layers, loss), 'layer', id)
+        _used_once(self.parameters(), 'parameter', lambda p: p.data_ptr() or id(p))
     def __call__(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
         for layer in self.layers: x = layer(x)
@@ -89,10 +89,19 @@ class Model:
         "The output without the loss; nothing is remembered."
         for layer in self.layers: x = layer.forward(x)
         return x
+    def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        start = 0 if input_grad else self.first
-        self.loss.backward()
-        for k in reversed(range(start, len(self.layers))):
-            self.layers[k].backward(input_grad=input_grad or k > start)
-    def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
+        _backward(self, input_grad)
+
+# %% ../nbs/07_module.ipynb #324a57ba
+def _backward(model, input_grad):
+    "From the loss to the first layer with parameters; to the very first one with `input_grad`."
+    if not hasattr(model.loss, 'args'):
+        raise RuntimeError('Model: backward before forward; call model(x, targ) first')
+    model.loss.backward()
+    has = [k for k,layer in enumerate(model.layers) if layer.parameters()]
+    first = 0 if input_grad else min(has, default=len(model.layers))
+    for k in reversed(range(first, len(model.layers))):
+        model.layers[k].backward(input_grad=input_grad or k > first)
+    if first and model.layers: model.layers[0].args[0].g = None    # not computed, so not left old
