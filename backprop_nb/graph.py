@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Value', 'draw_graph', 'draw_network']
 
-# %% ../nbs/00_graph.ipynb #6ac6c7aa
-import itertools, math, numbers
+# %% ../nbs/00_graph.ipynb #04af6573
+import cmath, itertools, math, numbers
+from statistics import fmean
 
-# %% ../nbs/00_graph.ipynb #cef8b989
+# %% ../nbs/00_graph.ipynb #cada5ee7
 _clock = itertools.count()
 
 class Value:
@@ -24,20 +25,19 @@ class Value:
         self.order = next(_clock)               # when it was made
 
     def __repr__(self):
-        num = lambda x: str(float(f'{x:.6g}'))
-        g = '' if self.g is None else f', g={num(self.g)}'
-        return f'Value({num(self.data)}{g}' + (f', label={self.label!r})' if self.label else ')')
+        g = '' if self.g is None else f', g={self.g:g}'
+        return f'Value({self.data:g}{g}' + (f', label={self.label!r})' if self.label else ')')
 
-# %% ../nbs/00_graph.ipynb #555c3713
+# %% ../nbs/00_graph.ipynb #fab4c705
 def _value(x):
     "`x` if it is a Value, else the number `x` as a constant."
-    if isinstance(x, Value): return x
-    v = Value(x); v.op = 'const'
+    v = x if isinstance(x, Value) else Value(x)
+    if v is not x: v.op = 'const'
     return v
 
 def _apply(op, f, *args):
     "The Value that `f` makes of `args`; f returns its value, then a local derivative for each."
-    args = tuple(_value(a) for a in args)
+    args = tuple(map(_value, args))
     data,*local = f(*(a.data for a in args))
     v = Value(data)
     v.op,v.args,v.local = op,args,tuple(local)
@@ -96,7 +96,7 @@ def _log(a):
     return math.log(a), 1 / a
 Value.log = lambda a: _apply('log', _log, a)
 
-# %% ../nbs/00_graph.ipynb #7836ba30
+# %% ../nbs/00_graph.ipynb #f229a73d
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
     try: return a**n
@@ -110,13 +110,11 @@ def _pow(a, n):
 def _number(n):
     if isinstance(n, numbers.Real): return float(n)
     raise TypeError(f'the exponent must be a number, got {n!r}; for a**b write (b * a.log()).exp()')
-Value.__pow__  = lambda a, n: _apply(f'**{_number(n):g}', lambda x: _pow(x, _number(n)), a)
+Value.__pow__  = lambda a, n: _apply(f'**{_number(n):g}', lambda x: _pow(x, float(n)), a)
 Value.__rpow__ = lambda a, b: _number(a)
 
-# %% ../nbs/00_graph.ipynb #ff18d46d
-def _tanh(a):
-    t = math.tanh(a)
-    return t, 1 - t**2
+# %% ../nbs/00_graph.ipynb #8410d31c
+def _tanh(a): return math.tanh(a), 1 - math.tanh(a)**2
 Value.tanh = lambda a: _apply('tanh', _tanh, a)
 
 def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
@@ -130,213 +128,158 @@ def _sigma(a):
 def _sigmoid(a): return _sigma(a), _sigma(a) * _sigma(-a)
 Value.sigmoid = lambda a: _apply('sigmoid', _sigmoid, a)
 
-# %% ../nbs/00_graph.ipynb #6e28e228
-def _columns(nodes):
-    "The arrows without constants, and each value's column, counted leftwards from the output."
-    col = {v: 0 for v in nodes if v.op != 'const'}
-    arrows = [(a, v, d) for v in reversed(nodes) for a,d in zip(v.args, v.local) if a in col]
-    for a,v,_ in arrows: col[a] = max(col[a], col[v] + 1)
-    return arrows, col
-
-def _routes(arrows, col):
-    "The stops of each arrow: both ends, and a bend (number, column) in each column on the way."
-    return [[a, *((k, c) for c in range(col[a]-1, col[v], -1)), v]
-            for k,(a,v,_) in enumerate(arrows)]
-
-# %% ../nbs/00_graph.ipynb #8d5f9319
-def _crossings(columns, links):
-    "How many pairs of links cross."
-    at = {s: (c, i) for c,stops in enumerate(columns) for i,s in enumerate(stops)}
-    ends = [(*at[a], at[b][1]) for a,b in links]
-    pairs = itertools.combinations(ends, 2)
-    return sum(c == d and (i-k) * (j-m) < 0 for (c,i,j),(d,k,m) in pairs)
-
-def _sort(columns, links):
-    "Order the stops of each column in place, so that few links cross."
-    near = {s: [] for stops in columns for s in stops}
-    for a,b in links: near[a].append(b); near[b].append(a)
-    best = _crossings(columns, links)
-    for k in [*range(1, len(columns)), *reversed(range(len(columns)-1))]*2:
-        for side in (k-1, k+1):
-            at = {s: i for i,s in enumerate(columns[side])} if 0 <= side < len(columns) else {}
-            old,own = list(columns[k]),{s: i for i,s in enumerate(columns[k])}
-            mean = {s: [at[t] for t in near[s] if t in at] or [own[s]] for s in old}
-            columns[k].sort(key=lambda s: sum(mean[s]) / len(mean[s]))
-            if (n := _crossings(columns, links)) <= best: best = n
-            else: columns[k][:] = old
-    _swap(columns, links, best)
-
-# %% ../nbs/00_graph.ipynb #fdf60580
-def _swap(columns, links, best):
-    "Swap neighbours in a column as long as that leaves fewer crossings than `best`."
-    for stops in columns * (4 if best else 0):
-        for i in range(len(stops)-1):
-            stops[i:i+2] = stops[i+1],stops[i]
-            if (n := _crossings(columns, links)) < best: best = n
-            else: stops[i:i+2] = stops[i+1],stops[i]
-
-def _fill(out, links):
-    "The stops in their columns, starting with the output, in the order in which links reach them."
-    columns,into = [[out]],{}
-    for a,b in links: into.setdefault(b, []).append(a)
-    while new := list(dict.fromkeys(a for s in columns[-1] for a in into.get(s, []))):
-        columns.append(new)
-    return columns
-
-# %% ../nbs/00_graph.ipynb #abee0fb1
-def _spread(want, gap):
-    "The numbers nearest to `want` that keep its order and stay `gap` apart."
-    runs = []
-    for i,w in enumerate(want):
-        runs.append((w - i*gap, 1))
-        while len(runs) > 1 and runs[-2][0] > runs[-1][0]:
-            (m,k),(p,n) = runs.pop(),runs.pop()
-            runs.append(((m*k + p*n) / (k + n), k + n))
-    flat = [m for m,k in runs for _ in range(k)]
-    return [m + i*gap for i,m in enumerate(flat)]
-
-def _heights(columns, links, gap):
-    "How far down each stop lies."
-    y = {s: i*gap for stops in columns for i,s in enumerate(stops)}
-    ins,outs = {s: [] for s in y},{s: [] for s in y}
-    for a,b in links: outs[a].append(b); ins[b].append(a)
-    for near,order in [(outs, columns), (ins, columns[::-1])]*8:
-        for stops in order:
-            want = [sum(y[t] for t in near[s]) / len(near[s]) if near[s] else y[s] for s in stops]
-            y.update(zip(stops, _spread(want, gap)))
-    return y
-
-# %% ../nbs/00_graph.ipynb #f4311f73
+# %% ../nbs/00_graph.ipynb #a7543a60
 _INK,_VALUE,_GRAD = '#222222','#0072B2','#D55E00'
 
-def _num(x, digits):
-    "A number as a picture shows it."
-    return f'{x + 0.:.{digits}g}'.replace('-', '−')
+def _num(x, digits=4): return f'{x + 0.:.{digits}g}'.replace('-', '−')
 
 def _face(v):
     "The name of a value, or its operation with the constant that belongs to it."
     if not v.args: return v.label
     op = {'*': '×', '-': '−'}.get(v.op, v.op)
-    consts = [i for i,a in enumerate(v.args) if a.op == 'const']
-    if not consts: return op
-    n = _num(v.args[consts[0]].data, 4)
-    return f'{n}{op}x' if consts[0] == 0 and v.op in '-/' else f'{op} {n}'
+    consts = [(i, _num(a.data)) for i,a in enumerate(v.args) if a.op == 'const']
+    i,n = consts[0] if consts else (1, '')
+    return f'{n}{op}x' if i == 0 and v.op in '-/' else f'{op} {n}'.strip()
 
-def _says(v, number, shared, digits):
-    "The lines of text in a node: (text, size, colour) each."
-    says = [(_face(v), 12, _INK)]
-    if v.args: says.append((f'{number}', 9, _INK))
-    if shared and v.g is not None: says.append((f'g = {_num(v.g, digits)}', 11, _GRAD))
+def _says(nodes, arrows, digits):
+    "The lines of text in each node: (text, size, colour)."
+    says = {v: [(_face(v), 12, _INK)] for v in nodes if v.op != 'const'}
+    for k,v in enumerate((v for v in nodes if v.args), 1): says[v].append((f'{k}', 9, _INK))
+    for v in says:
+        if v.g is not None and sum(a is v for a,_,_ in arrows) > 1:
+            says[v].append((f'g = {_num(v.g, digits)}', 11, _GRAD))
     return says
 
-# %% ../nbs/00_graph.ipynb #fc52d3c3
-def _place(columns, links, y, says):
-    "Position of each stop, and half the width and height of each node."
-    size = {s: (max([.25] + [.16 + .004*big*len(text) for text,big,_ in lines]),
-                .07 + .11*len(lines)) for s,lines in says.items()}
-    x,pos = 0.,{}
-    for stops in columns:
-        wide = max(size.get(s, (0, 0))[0] for s in stops)
-        steep = max((abs(y[a]-y[b]) for a,b in links if b in stops), default=0.)
-        pos.update({s: (x - wide, -y[s]) for s in stops})
-        x -= 2*wide + max(.78, .75*steep)
-    return pos, size
-
-# %% ../nbs/00_graph.ipynb #6f198d42
-def _layout(out, digits=4):
-    "For the graph of `out`: arrows, the stops of each, what nodes say, positions and sizes."
-    nodes = out.nodes()
-    arrows,col = _columns(nodes)
+# %% ../nbs/00_graph.ipynb #f38bab0c
+def _routes(nodes):
+    "The arrows (from, to, local), and the stops of each: both ends, a bend in each column between."
+    col = {v: 0 for v in nodes if v.op != 'const'}
     if len(col) > 60: raise ValueError(f'{len(col)} nodes do not fit into a picture: at most 60 do')
-    routes = _routes(arrows, col)
+    arrows = [(a, v, d) for v in reversed(nodes) for a,d in zip(v.args, v.local) if a in col]
+    for a,v,_ in arrows: col[a] = max(col[a], col[v] + 1)
+    return arrows, [[a, *((k, c) for c in range(col[a]-1, col[v], -1)), v]
+                    for k,(a,v,_) in enumerate(arrows)]
+
+def _columns(out, near):
+    "The stops in columns from the right, each column sorted by where its arrows lead."
+    columns = [[out]]
+    while new := list(dict.fromkeys(s for t in columns[-1] for s in near[t][0])):
+        at = {s: i for i,s in enumerate(columns[-1])}
+        columns.append(sorted(new, key=lambda s: fmean(at[t] for t in near[s][1])))
+    return columns
+
+# %% ../nbs/00_graph.ipynb #6d7fb7a6
+def _crossings(columns, links):
+    "How many pairs of links cross."
+    at = {s: (c, i) for c,stops in enumerate(columns) for i,s in enumerate(stops)}
+    pairs = itertools.combinations([(*at[a], at[b][1]) for a,b in links], 2)
+    return sum(c == d and (i-k) * (j-m) < 0 for (c,i,j),(d,k,m) in pairs)
+
+def _untangle(columns, links):
+    "Swap neighbours in a column wherever that leaves fewer crossings."
+    fewest = _crossings(columns, links)
+    for stops in columns * (4 if fewest else 0):
+        for i in range(len(stops)-1):
+            stops[i:i+2] = stops[i+1],stops[i]
+            if (n := _crossings(columns, links)) < fewest: fewest = n
+            else: stops[i:i+2] = stops[i+1],stops[i]
+
+# %% ../nbs/00_graph.ipynb #e8607875
+def _spread(want):
+    "Numbers near `want`, in the same order, at least 1 apart."
+    up = [*itertools.accumulate(want, lambda last,w: max(w, last + 1))]
+    down = [*itertools.accumulate(want[::-1], lambda last,w: min(w, last - 1))]
+    return [(a + b)/2 for a,b in zip(up, down[::-1])]
+
+def _heights(columns, near):
+    "How far down each stop lies: in the middle of its neighbours on one side, then on the other."
+    y = {s: float(i) for stops in columns for i,s in enumerate(stops)}
+    for side,order in [(1, columns), (0, columns[::-1])]*8:
+        for stops in order:
+            want = [fmean(y[t] for t in near[s][side] or [s]) for s in stops]
+            y.update(zip(stops, _spread(want)))
+    return y
+
+# %% ../nbs/00_graph.ipynb #4105f036
+def _layout(out, digits=4):
+    "Arrows and their stops, what nodes say, all places and half the sizes, in inches."
+    nodes = out.nodes()
+    arrows,routes = _routes(nodes)
+    says = _says(nodes, arrows, digits)
     links = list(dict.fromkeys(link for r in routes for link in zip(r, r[1:])))
-    columns = _fill(out, links)
-    _sort(columns, links)
-    used,made = [a for a,_,_ in arrows],[v for v in nodes if v.args]
-    says = {v: _says(v, made.index(v) + 1 if v.args else None, used.count(v) > 1, digits)
-            for v in col}
-    return arrows, routes, says, *_place(columns, links, _heights(columns, links, 1.05), says)
+    near = {s: ([a for a,b in links if b == s], [b for a,b in links if a == s])
+            for s in [out, *itertools.chain(*routes)]}
+    columns = _columns(out, near)
+    _untangle(columns, links)
+    y,x,pos = _heights(columns, near),0.,{}
+    size = {v: complex(max([.25] + [.11 + .004*big*len(text) for text,big,_ in lines]),
+                       .07 + .11*len(lines)) for v,lines in says.items()}
+    for stops in columns:
+        wide = max(size.get(s, 0j).real for s in stops)
+        pos.update({s: x - wide - 1j*y[s] for s in stops})
+        x -= 2*wide + .86 + .25*max((abs(y[a]-y[b]) for a,b in links if b in stops), default=0)
+    return arrows, routes, says, pos, size
 
-# %% ../nbs/00_graph.ipynb #e34fd8d9
-def _line(stops, pos, size, bow):
-    "The corners of an arrow: where it leaves its first node, its bends, where it meets its last."
-    def rim(s, t):
-        (x,y),(u,v),(half,tall) = pos[s],pos[t],size[s]
-        f = min(half / abs(u-x), tall / max(abs(v-y), 1e-9))
-        return x + f*(u-x), y + f*(v-y) + .5*bow
-    return [rim(*stops[:2]), *(pos[s] for s in stops[1:-1]), rim(*stops[:-3:-1])]
-
-def _arrow(ax, line, bow=0.):
-    "Draw an arrow along `line`, rounded at the corners, or bowed."
+# %% ../nbs/00_graph.ipynb #a49a5f69
+def _arrow(ax, line, value, g, digits, taken):
+    "An arrow bent by the inner points of `line`; along it the value above and the gradient below."
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
-    points,codes = [line[0]],[Path.MOVETO]
-    for p,q,r in zip(line, line[1:], line[2:]):
-        toward = lambda s: (q[0] + .3*(s[0]-q[0]), q[1] + .3*(s[1]-q[1]))
-        points += [toward(p), q, toward(r)]; codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
-    (x,y),(u,v) = line[0],line[-1]
-    if bow: points.append(((x+u)/2, (y+v)/2 + bow)); codes.append(Path.CURVE3)
-    path = Path([*points, (u, v)], [*codes, Path.CURVE3 if bow else Path.LINETO])
+    xy = lambda z: (z.real, z.imag)
+    knots = [line[0], *((p + q)/2 for p,q in zip(line[1:-2], line[2:-1])), line[-1]]
+    curves = list(zip(knots, line[1:-1], knots[1:]))
+    points = [line[0], *(z for _,*to in curves for z in to)]
+    path = Path([xy(z) for z in points], [Path.MOVETO] + [Path.CURVE3]*2*len(curves))
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle='-|>', mutation_scale=13, color=_INK, lw=1.1,
                                  shrinkA=0, shrinkB=0, zorder=1))
+    spots = [((1-t)**2*p + 2*t*(1-t)*q + t*t*r, (1-t)*(q-p) + t*(r-q))
+             for p,q,r in curves for t in (.5, .4, .6)]
+    at,along = max(spots, key=lambda s: min([.75] + [abs(s[0]-t) for t in taken]))
+    taken.append(at)
+    for num,color,va,off in [(value, _VALUE, 'bottom', .05j), (g, _GRAD, 'top', -.06j)]:
+        if num is not None:
+            ax.text(*xy(at + off*along/abs(along)), _num(num, digits), color=color, fontsize=11,
+                    ha='center', va=va, rotation=math.degrees(cmath.phase(along)),
+                    rotation_mode='anchor')
 
-# %% ../nbs/00_graph.ipynb #3a3b9a38
-def _spot(line, bow, taken):
-    "Where on the arrow its numbers go, and the arrow's angle there."
-    spots = []
-    for (x,y),(u,v) in zip(line, line[1:]):
-        for f in (.5, .35, .65) if math.hypot(u-x, v-y) > 1.3 else (.5, .42, .58):
-            spots.append((x + f*(u-x), y + f*(v-y) + bow/2, math.atan2(v-y, u-x)))
-    spot = max(spots, key=lambda s: min([.75] + [math.dist(s[:2], t) for t in taken]))
-    taken.append(spot[:2])
-    return spot
-
-def _write(ax, line, value, g, digits, taken, bow=0.):
-    "The value above an arrow and the gradient below it."
-    x,y,turn = _spot(line, bow, taken)
-    for num,color,va,off in [(value, _VALUE, 'bottom', .05), (g, _GRAD, 'top', -.06)]:
-        if num is None: continue
-        ax.text(x - off*math.sin(turn), y + off*math.cos(turn), _num(num, digits), color=color,
-                ha='center', va=va, rotation=math.degrees(turn), rotation_mode='anchor',
-                fontsize=11, zorder=4)
-
-# %% ../nbs/00_graph.ipynb #a413adb3
+# %% ../nbs/00_graph.ipynb #b2c7e003
 def _draw_arrows(ax, arrows, routes, pos, size, digits):
-    "All arrows with their numbers."
+    "All arrows with their numbers; two arrows between the same nodes bow apart."
     ends,taken = [(a, v) for a,v,_ in arrows],[]
-    for k,(a,v,d) in enumerate(arrows):
+    for k,((a,v,d),stops) in enumerate(zip(arrows, routes)):
         many,nth = ends.count((a, v)),ends[:k].count((a, v))
-        bow = .4 * (1 - 2*nth/(many-1)) if many > 1 else 0.
-        line = _line(routes[k], pos, size, bow)
+        bow = .4j * (1 - 2*nth/(many-1)) if many > 1 else 0j
         shared = sum(a is b for b,_,_ in arrows) > 1
         g = None if None in (a.g, v.g) else d*v.g if shared else a.g
-        _arrow(ax, line, bow)
-        _write(ax, line, a.data, g, digits, taken, bow)
+        def rim(s, t):
+            d,half = pos[t] - pos[s],size[s]
+            return pos[s] + d*min(half.real/abs(d.real), half.imag/max(abs(d.imag), 1e-9)) + bow/2
+        start,end = rim(*stops[:2]),rim(*stops[:-3:-1])
+        line = [start, *([pos[s] for s in stops[1:-1]] or [(start + end)/2 + bow]), end]
+        _arrow(ax, line, a.data, g, digits, taken)
 
+# %% ../nbs/00_graph.ipynb #67e1afcc
 def _draw_nodes(ax, says, pos, size):
     "Names in grey boxes, operations in white ones."
     from matplotlib.patches import FancyBboxPatch
     for v,lines in says.items():
-        (x,y),(half,tall) = pos[v],size[v]
+        low,half = pos[v] - size[v],size[v]
         look = dict(fc='white', ec=_INK, lw=1.2) if v.args else dict(fc='#e6e6e6', ec='none')
-        ax.add_patch(FancyBboxPatch((x-half, y-tall), 2*half, 2*tall, zorder=2, **look,
+        ax.add_patch(FancyBboxPatch((low.real, low.imag), 2*half.real, 2*half.imag, **look,
                                     boxstyle=f'round,pad=0,rounding_size={.2 if v.args else .05}'))
         for i,(text,big,color) in enumerate(lines):
-            ax.text(x, y + tall - .18 - .22*i, text, fontsize=big, color=color, ha='center',
-                    va='center_baseline', weight='bold' if color == _GRAD else None, zorder=3)
+            ax.text(pos[v].real, pos[v].imag + half.imag - .18 - .22*i, text, fontsize=big,
+                    color=color, ha='center', va='center_baseline',
+                    weight='bold' if color == _GRAD else None)
 
-# %% ../nbs/00_graph.ipynb #02681819
-def _paper(pos, size, room, beyond):
-    "An empty picture with `room` above and below the nodes, and `beyond` to the right of them."
+# %% ../nbs/00_graph.ipynb #41273951
+def _paper(left, right, low, high):
+    "An empty picture, measured in inches."
     import matplotlib.pyplot as plt
-    xs,ys = [x for s,(x,_) in pos.items() if s in size],[y for _,y in pos.values()]
-    left,right = min(xs) - max(half for half,_ in size.values()) - .08, max(xs) + beyond
-    fig = plt.figure(figsize=(right - left, max(ys) - min(ys) + 2*room), facecolor='white')
-    ax = fig.add_axes([0, 0, 1, 1])
-    ax.set(xlim=(left, right), ylim=(min(ys) - room, max(ys) + room)); ax.axis('off')
+    ax = plt.figure(figsize=(right - left, high - low), facecolor='white').add_axes([0, 0, 1, 1])
+    ax.set(xlim=(left, right), ylim=(low, high)); ax.axis('off')
     return ax
 
-# %% ../nbs/00_graph.ipynb #41a83a20
 def draw_graph(out:Value,    # the output; its graph is everything that it was made from
                digits:int=4, # significant digits of the numbers
               )->None:
@@ -344,84 +287,70 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
     import matplotlib.pyplot as plt
     arrows,routes,says,pos,size = _layout(out, digits)
-    twins = len({(a, v) for a,v,_ in arrows}) < len(arrows)
-    (x,y),(half,_),name = pos[out],size[out],out.label if out.args else ''
-    ax = _paper(pos, size, .7 if twins else .46, half + .95 + .11*len(name))
+    room = .7 if len({(a, v) for a,v,_ in arrows}) < len(arrows) else .46
+    rim,name = pos[out] + size[out].real,out.label if out.args else ''
+    ys = [z.imag for z in pos.values()]
+    left = min((pos[v] - size[v]).real for v in says) - .08
+    ax = _paper(left, rim.real + .95 + .11*len(name), min(ys) - room, max(ys) + room)
     _draw_arrows(ax, arrows, routes, pos, size, digits)
     _draw_nodes(ax, says, pos, size)
-    end = [(x + half, y), (x + half + .8, y)]
-    _arrow(ax, end); _write(ax, end, out.data, out.g, digits, [])
-    ax.text(x + half + .86, y, name, va='center_baseline', fontsize=12, color=_INK)
+    _arrow(ax, [rim, rim + .4, rim + .8], out.data, out.g, digits, [])
+    ax.text(rim.real + .86, rim.imag, name, va='center_baseline', fontsize=12, color=_INK)
     plt.show()
 
-# %% ../nbs/00_graph.ipynb #86b1620e
-_BOXES = {'data': ('data', '01'), 'lin1': ('lin', '05'), 'relu': ('relu', '04'),
-          'lin2': ('lin', '05'), 'mse': ('mse', '03')}
-_AT = dict(data=.55, lin1=2.4, relu=4.25, lin2=6.1, mse=7.7, L=9.36)  # middles of the boxes, inches
+# %% ../nbs/00_graph.ipynb #69bc1d46
+_BOXES = dict(data=('data', '01', .55), lin1=('lin', '05', 2.4), relu=('relu', '04', 4.25),
+              lin2=('lin', '05', 6.1), mse=('mse', '03', 7.7)) # what it says, where its middle is
+_FLOW = [('X', '(N, 784)'), ('Z_1', '(N, 50)'), ('A_1', '(N, 50)'), ('Z_2', '(N, 1)'),
+         ('L', 'scalar')] # what goes from each box to the next
 
-def _lit(lit):
-    "The names of the lit boxes as a set, checked."
+def _pens(ax, lit):
+    "Functions that write and point, in grey where none of the `boxes` is lit."
+    def ink(color, boxes): return color if not lit or lit & set(boxes) else '#a0a0a0'
+    def write(x, y, text, color, size, *boxes, ha='center'):
+        ax.text(x, y, text, color=ink(color, boxes), fontsize=size, ha=ha, va='center')
+    def point(x, y, u, v, color, *boxes):
+        ax.annotate('', (u, v), (x, y), arrowprops=dict(arrowstyle='-|>', color=ink(color, boxes),
+                    lw=1.3, shrinkA=0, shrinkB=0, mutation_scale=13))
+    return write, point
+
+def _draw_boxes(ax, lit):
+    "The five operations, each with its chapter."
+    for name,(op,chapter,x) in _BOXES.items():
+        back,edge,big,small = [('#eeeeee', '#a0a0a0', '#666666', '#707070'),
+                               (_VALUE, _VALUE, 'white', 'white')][name in lit]
+        ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
+        for y,text,color,size,weight in [(1.75, op, big, 14, 'bold'),
+                                         (1.42, f'chapter {chapter}', small, 9.5, None)]:
+            ax.text(x, y, text, color=color, fontsize=size, weight=weight, ha='center', va='center')
+
+# %% ../nbs/00_graph.ipynb #9113ba16
+def _draw_flow(write, point):
+    "Values to the right and gradients to the left; parameters and targets from below."
+    ends = [*((name, x) for name,(_,_,x) in _BOXES.items()), ('', 9.36)]
+    for (name,shape),(a,x),(b,u) in zip(_FLOW, ends, ends[1:]):
+        point(x+.46, 1.74, u-.46, 1.74, _INK, a, b); point(u-.46, 1.5, x+.46, 1.5, _GRAD, a, b)
+        write((x+u)/2, 2.2, f'${name}$', _INK, 12, a, b)
+        write((x+u)/2, 1.93, shape, _INK, 9.5, a, b)
+        write((x+u)/2, 1.31, f'${name}$.g', _GRAD, 11, a, b)
+    for box,x,k,*shapes in [('lin1', 2.4, 1, '(784, 50)', '(50,)'),
+                            ('lin2', 6.1, 2, '(50, 1)', '(1,)')]:
+        point(x-.12, .68, x-.12, 1.18, _INK, box); point(x+.12, 1.18, x+.12, .68, _GRAD, box)
+        for y,name,shape in zip((.5, .22), 'Wb', shapes):
+            write(x-.06, y, f'${name}_{k}$ {shape}', _INK, 10.5, box, ha='right')
+            write(x+.1, y, f'${name}_{k}$.g', _GRAD, 11, box, ha='left')
+    point(7.7, .68, 7.7, 1.18, _INK, 'mse'); write(7.7, .5, '$y$ (N,)', _INK, 10.5, 'mse')
+
+# %% ../nbs/00_graph.ipynb #7c098c8d
+def draw_network(lit=None, # one or more of 'data', 'lin1', 'relu', 'lin2', 'mse'; or 'all'
+                )->None:
+    "Draw the course's network with the chapter of each box. An unknown name raises a ValueError."
     lit = set(_BOXES) if lit == 'all' else {lit} if isinstance(lit, str) else set(lit or ())
     if wrong := sorted(lit - set(_BOXES), key=str):
         raise ValueError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
                          f"{', '.join(map(repr, _BOXES))}, and 'all' lights them all")
-    return lit
-
-def _ink(lit, color, *boxes): return color if not lit or lit & set(boxes) else '#a0a0a0'
-
-# %% ../nbs/00_graph.ipynb #1958dcff
-def _canvas():
-    "An empty picture of the network, measured in inches, and functions that write and point on it."
     import matplotlib.pyplot as plt
-    ax = plt.figure(figsize=(9, 2.6), facecolor='white').add_axes([0, 0, 1, 1])
-    ax.set(xlim=(0, 9), ylim=(0, 2.6)); ax.axis('off')
-    def text(x, y, s, color, size, **kw):
-        ax.text(x, y, s, color=color, fontsize=size, **{'ha': 'center', 'va': 'center', **kw})
-    def point(x, y, u, v, color):
-        ax.annotate('', (u, v), (x, y), arrowprops=dict(arrowstyle='-|>', color=color, lw=1.3,
-                    shrinkA=0, shrinkB=0, mutation_scale=13))
-    return ax, text, point
-
-def _draw_boxes(ax, text, lit):
-    "The five operations, each with its chapter."
-    for name,(op,chapter) in _BOXES.items():
-        x,(back,edge,big,small) = _AT[name],('#eeeeee','#a0a0a0','#666666','#707070')
-        if name in lit: back,edge,big,small = _VALUE,_VALUE,'white','white'
-        ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
-        text(x, 1.75, op, big, 14, weight='bold')
-        text(x, 1.42, f'chapter {chapter}', small, 9.5)
-
-# %% ../nbs/00_graph.ipynb #e729452f
-def _draw_flow(text, point, lit):
-    "Values to the right, gradients to the left."
-    names = [('X', '(N, 784)'), ('Z_1', '(N, 50)'), ('A_1', '(N, 50)'), ('Z_2', '(N, 1)'),
-             ('L', 'scalar')]
-    for (name,shape),(a,b) in zip(names, itertools.pairwise(_AT)):
-        ends = _AT[a]+.46,_AT[b]-.46
-        x,black,orange = sum(ends)/2,_ink(lit, _INK, a, b),_ink(lit, _GRAD, a, b)
-        point(ends[0], 1.74, ends[1], 1.74, black); point(ends[1], 1.5, ends[0], 1.5, orange)
-        text(x, 2.2, f'${name}$', black, 12); text(x, 1.93, shape, black, 9.5)
-        text(x, 1.31, f'${name}$.g', orange, 11)
-
-def _draw_params(text, point, lit):
-    "Weights and biases from below, their gradients back down, and the targets into the loss."
-    for box,k,shapes in [('lin1', 1, ('(784, 50)', '(50,)')), ('lin2', 2, ('(50, 1)', '(1,)'))]:
-        x,black,orange = _AT[box],_ink(lit, _INK, box),_ink(lit, _GRAD, box)
-        point(x-.12, .68, x-.12, 1.18, black); point(x+.12, 1.18, x+.12, .68, orange)
-        for y,name,shape in zip((.5, .22), 'Wb', shapes):
-            text(x-.06, y, f'${name}_{k}$ {shape}', black, 10.5, ha='right')
-            text(x+.1, y, f'${name}_{k}$.g', orange, 11, ha='left')
-    black = _ink(lit, _INK, 'mse')
-    point(_AT['mse'], .68, _AT['mse'], 1.18, black); text(_AT['mse'], .5, '$y$ (N,)', black, 10.5)
-
-# %% ../nbs/00_graph.ipynb #a19af04a
-def draw_network(lit=None, # one or more of 'data', 'lin1', 'relu', 'lin2', 'mse'; or 'all'
-                )->None:
-    "Draw the course's network with the chapter of each box. An unknown name raises a ValueError."
-    lit = _lit(lit)
-    ax,text,point = _canvas()
-    _draw_boxes(ax, text, lit)
-    _draw_flow(text, point, lit)
-    _draw_params(text, point, lit)
-    import matplotlib.pyplot as plt
+    ax = _paper(0, 9, 0, 2.6)
+    _draw_boxes(ax, lit)
+    _draw_flow(*_pens(ax, lit))
     plt.show()
