@@ -97,13 +97,14 @@ def _run(backward, xs, names, at, out):
     if out.g is not up: raise AssertionError('backward replaced out.g')
     return [n for n,x,_ in kept if n in stale and isinstance(x.g, Tensor) and x.g is not stale[n]]
 
-# %% ../nbs/02_gradcheck.ipynb #d5d18723
+# %% ../nbs/02_gradcheck.ipynb #67f1ca2c
 def _truths(forward, xs, k, out, up):
     "The slope of `(forward(*xs) * up).sum()` for `xs[k]`, measured and by autograd."
     def f(v): return ((forward(*xs[:k], v, *xs[k+1:]) - out) * up).sum()
     leaf = xs[k].clone().requires_grad_()
-    auto, = torch.autograd.grad(f(leaf), leaf, allow_unused=True)
-    if auto is None: auto = torch.zeros_like(leaf)
+    loss,auto = f(leaf),None
+    if loss.requires_grad: auto, = torch.autograd.grad(loss, leaf, allow_unused=True)
+    if auto is None: auto = torch.zeros_like(leaf)             # `forward` does not use it
     return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
 
 # %% ../nbs/02_gradcheck.ipynb #869cb6a7

@@ -94,7 +94,7 @@ class Model:
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
         _backward(self, input_grad)
 
-# %% ../nbs/07_module.ipynb #324a57ba
+# %% ../nbs/07_module.ipynb #c4834cd3
 def _backward(model, input_grad):
     "From the loss to the first layer with parameters; to the very first one with `input_grad`."
     if not hasattr(model.loss, 'args'):
@@ -104,4 +104,4 @@ def _backward(model, input_grad):
     first = 0 if input_grad else min(has, default=len(model.layers))
     for k in reversed(range(first, len(model.layers))):
         model.layers[k].backward(input_grad=input_grad or k > first)
-    if first and model.layers: model.layers[0].args[0].g = None    # not computed, so not left old
+    if first: model.layers[0].args[0].g = None    # not computed, so not left old
