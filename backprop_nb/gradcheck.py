@@ -107,10 +107,10 @@ def _truths(forward, xs, k, out, up):
     if auto is None: auto = torch.zeros_like(leaf)             # `forward` does not use it
     return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
 
-# %% ../nbs/02_gradcheck.ipynb #869cb6a7
+# %% ../nbs/02_gradcheck.ipynb #31695393
 def _check(forward, backward, xs, names, at, wrt, up, values=True):
     "One run of the check on the inputs `xs`, with the upstream gradient `up`."
-    out = forward(*xs)
+    out = forward(*xs).clone()                          # `forward` may return its own input
     out.g = up = up.to(out.dtype)
     written = _run(backward, xs, names, at, out)
     for n in wrt:

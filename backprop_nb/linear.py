@@ -33,7 +33,7 @@ def lin(x:Tensor, # examples in rows (N, d)
     _fits(x, w, b, 'lin')
     return torch.addmm(b, x, w)
 
-# %% ../nbs/05_linear.ipynb #52c197df
+# %% ../nbs/05_linear.ipynb #6fea7230
 def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
              out:Tensor, # what went out (N, m); `out.g` (N, m) is the upstream gradient
              w:Tensor, # weights (d, m); receives `w.g` (d, m)
@@ -44,9 +44,12 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
 
     Raises as `lin` does, `ValueError` for an `out` of another shape, and what `upstream` raises."""
     _fits(inp, w, b, 'lin_grad', 'inp')
+    if not isinstance(out, Tensor): raise TypeError(f'lin_grad: out is {out!r:.40}, want a tensor')
     if out.shape != (inp.shape[0], w.shape[1]):
         raise ValueError(f'lin_grad: out has shape {tuple(out.shape)}, '
                          f'want {(inp.shape[0], w.shape[1])}')
+    if out.dtype != inp.dtype:
+        raise TypeError(f'lin_grad: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
     up = upstream(out, 'lin_grad')
     b.g = up.sum(0)
     w.g = inp.t() @ up

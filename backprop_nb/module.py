@@ -11,7 +11,7 @@ from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .relu import relu, relu_grad
 
-# %% ../nbs/07_module.ipynb #898772ac
+# %% ../nbs/07_module.ipynb #3dc3a06e
 class Module:
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
@@ -23,14 +23,13 @@ class Module:
         self.out = self.forward(*args)
         self.args = args
         return self.out
-
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` where nothing has been computed yet."
         if not hasattr(self, 'args'):
             raise RuntimeError(f'{type(self).__name__}: backward before forward; call it first')
         self.input_grad = input_grad
-        self.bwd(self.out, *self.args)
-
+        try: self.bwd(self.out, *self.args)
+        finally: del self.input_grad                    # back to the True of the class
     def forward(self, *args): raise NotImplementedError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise NotImplementedError(f'{type(self).__name__}.bwd')
     def parameters(self)->list:
@@ -70,17 +69,25 @@ def _used_once(things, kind, same):
                              'gradients would have to be added, but .g is overwritten')
         at[same(t)] = k
 
-# %% ../nbs/07_module.ipynb #506d478d
+# %% ../nbs/07_module.ipynb #4591a763
+def _checked(layers, loss):
+    "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
+    if not isinstance(layers, (list, tuple)):
+        raise TypeError(f'Model: layers is {layers!r:.40}, want a list of Modules')
+    for k,l in enumerate((*layers, loss)):
+        if not isinstance(l, Module):
+            raise TypeError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
+    _used_once((*layers, loss), 'layer', id)
+    params = [p for layer in layers for p in layer.parameters()]
+    _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
+    return tuple(layers)
+
+# %% ../nbs/07_module.ipynb #d6a2c23d
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
-        self.layers,self.loss = tuple(layers),loss
-        for k,l in enumerate((*self.layers, loss)):
-            if not isinstance(l, Module): raise TypeError(f'Model: layer {k} is {l!r:.40}, want a '
-                                                          'Module, such as Relu()')
-        _used_once((*self.layers, loss), 'layer', id)
-        _used_once(self.parameters(), 'parameter', lambda p: p.data_ptr() or id(p))
+        self.layers,self.loss = _checked(layers, loss),loss
     def __call__(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
         for layer in self.layers: x = layer(x)
@@ -92,16 +99,11 @@ class Model:
     def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        _backward(self, input_grad)
-
-# %% ../nbs/07_module.ipynb #c4834cd3
-def _backward(model, input_grad):
-    "From the loss to the first layer with parameters; to the very first one with `input_grad`."
-    if not hasattr(model.loss, 'args'):
-        raise RuntimeError('Model: backward before forward; call model(x, targ) first')
-    model.loss.backward()
-    has = [k for k,layer in enumerate(model.layers) if layer.parameters()]
-    first = 0 if input_grad else min(has, default=len(model.layers))
-    for k in reversed(range(first, len(model.layers))):
-        model.layers[k].backward(input_grad=input_grad or k > first)
-    if first: model.layers[0].args[0].g = None    # not computed, so not left old
+        if not hasattr(self.loss, 'args'):
+            raise RuntimeError('Model: backward before forward; call model(x, targ) first')
+        self.loss.backward()
+        have = [k for k,layer in enumerate(self.layers) if layer.parameters()]
+        first = 0 if input_grad else min(have, default=len(self.layers))
+        for k in reversed(range(first, len(self.layers))):
+            self.layers[k].backward(input_grad=input_grad or k > first)
+        if first: self.layers[0].args[0].g = None       # not computed, so not left old

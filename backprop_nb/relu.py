@@ -18,15 +18,21 @@ def relu(x:Tensor, # any shape, floating point
     if not x.is_floating_point(): raise TypeError(f'relu: x is {x.dtype}, want a float')
     return x.relu()
 
-# %% ../nbs/04_relu.ipynb #123cf34c
+# %% ../nbs/04_relu.ipynb #f20516ae
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
               out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
              )->None:
     """Gradient of `relu`: upstream where `inp` is positive, else 0 (at exactly 0, too).
 
-    Raises `ValueError` for an `out` of another shape, and what `upstream` raises."""
+    `out` must be `relu(inp)`: its signs are the mask. Raises `ValueError` for another shape of
+    `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
+    for name,t in ('inp', inp), ('out', out):
+        if not isinstance(t, Tensor):
+            raise TypeError(f'relu_grad: {name} is {t!r:.40}, want a tensor')
     if inp.shape != out.shape:
         raise ValueError(f'relu_grad: inp has shape {tuple(inp.shape)} and out {tuple(out.shape)}, '
                          'want two equal shapes')
+    if not inp.is_floating_point() or inp.dtype != out.dtype:
+        raise TypeError(f'relu_grad: inp is {inp.dtype} and out {out.dtype}, want one float dtype')
     up,mask = upstream(out, 'relu_grad'), out.sign()
     inp.g = mask.mul_(up)
