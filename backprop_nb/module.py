@@ -11,13 +11,13 @@ from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .relu import relu, relu_grad
 
-# %% ../nbs/07_module.ipynb #3dc3a06e
+# %% ../nbs/07_module.ipynb #722647a6
 class Module:
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
     `bwd` reads `out.g` and writes `.g` of arguments and parameters, overwriting what was there: one
     call, one `backward`. Where `self.input_grad` is False it may leave out the input's gradient."""
-    input_grad = True
+    input_grad,args,out = True,None,None
     def __call__(self, *args):
         "Run `forward`, and remember arguments and output for `backward`."
         self.out = self.forward(*args)
@@ -25,7 +25,7 @@ class Module:
         return self.out
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` where nothing has been computed yet."
-        if not hasattr(self, 'args'):
+        if self.args is None:
             raise RuntimeError(f'{type(self).__name__}: backward before forward; call it first')
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
@@ -82,14 +82,15 @@ def _checked(layers, loss):
     _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
     return tuple(layers)
 
-# %% ../nbs/07_module.ipynb #d6a2c23d
+# %% ../nbs/07_module.ipynb #2845e193
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = _checked(layers, loss),loss
     def __call__(self, x:Tensor, targ:Tensor)->Tensor:
-        "The loss for inputs `x` (N, d) and targets `targ`."
+        "The loss for inputs `x` (N, d) and targets `targ`; the last pass is forgotten."
+        for layer in (*self.layers, self.loss): layer.args = layer.out = None
         for layer in self.layers: x = layer(x)
         return self.loss(x, targ)
     def predict(self, x:Tensor)->Tensor:
@@ -99,8 +100,7 @@ class Model:
     def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        if not hasattr(self.loss, 'args'):
-            raise RuntimeError('Model: backward before forward; call model(x, targ) first')
+        if self.loss.args is None: raise RuntimeError('Model: backward before forward; call it')
         self.loss.backward()
         have = [k for k,layer in enumerate(self.layers) if layer.parameters()]
         first = 0 if input_grad else min(have, default=len(self.layers))
