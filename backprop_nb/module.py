@@ -82,15 +82,15 @@ def _checked(layers, loss):
     _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
     return tuple(layers)
 
-# %% ../nbs/07_module.ipynb #2845e193
+# %% ../nbs/07_module.ipynb #77a9a2ee
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = _checked(layers, loss),loss
     def __call__(self, x:Tensor, targ:Tensor)->Tensor:
-        "The loss for inputs `x` (N, d) and targets `targ`; the last pass is forgotten."
-        for layer in (*self.layers, self.loss): layer.args = layer.out = None
+        "The loss for inputs `x` (N, d) and targets `targ`."
+        self.loss.args = None                           # nothing to go back from until we arrive
         for layer in self.layers: x = layer(x)
         return self.loss(x, targ)
     def predict(self, x:Tensor)->Tensor:
