@@ -82,7 +82,7 @@ def _checked(layers, loss):
     _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
     return tuple(layers)
 
-# %% ../nbs/07_module.ipynb #77a9a2ee
+# %% ../nbs/07_module.ipynb #1cb23fe3
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
@@ -100,7 +100,7 @@ class Model:
     def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        if self.loss.args is None: raise RuntimeError('Model: backward before forward; call it')
+        if not self.loss.args: raise RuntimeError('Model: backward before forward; call it first')
         self.loss.backward()
         have = [k for k,layer in enumerate(self.layers) if layer.parameters()]
         first = 0 if input_grad else min(have, default=len(self.layers))
