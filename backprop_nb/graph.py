@@ -298,12 +298,29 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     ax.text(rim.real + .86, rim.imag, name, va='center_baseline', fontsize=12, color=_INK)
     plt.show()
 
-# %% ../nbs/00_graph.ipynb #69bc1d46
-_BOXES = dict(data=('data', '01', .55), lin1=('lin', '05', 2.4), relu=('relu', '04', 4.25),
-              lin2=('lin', '05', 6.1), mse=('mse', '03', 7.7)) # what it says, where its middle is
-_FLOW = [('X', '(N, 784)'), ('Z_1', '(N, 50)'), ('A_1', '(N, 50)'), ('Z_2', '(N, 1)'),
-         ('L', 'scalar')] # what goes from each box to the next
+# %% ../nbs/00_graph.ipynb #802e75db
+_W1B1 = ('W_1', '(784, 50)'), ('b_1', '(50,)')
+_NETS = dict(
+    regression=[('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
+                ('relu', '04', 'A_1', '(N, 50)'),
+                ('lin2', '05', 'Z_2', '(N, 1)', ('W_2', '(50, 1)'), ('b_2', '(1,)')),
+                ('mse', '03', 'L', 'scalar')],
+    binary=[('data', '01', 'X', '(N, 2)'), ('lin1', '05', 'Z_1', '(N, 3)', ('W_1', '(2, 3)')),
+            ('relu', '04', 'A_1', '(N, 3)'),
+            ('lin2', '05', 'Z_2', '(N, 1)', ('W_2', '(3, 1)'), ('b_2', '(1,)')),
+            ('sigmoid', '08', 'P', '(N, 1)'), ('bce', '08', 'L', 'scalar')],
+    digits=[('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
+            ('relu', '04', 'A_1', '(N, 50)'),
+            ('lin2', '05', 'Z_2', '(N, 10)', ('W_2', '(50, 10)'), ('b_2', '(10,)')),
+            ('cross_entropy', '09', 'L', 'scalar')],
+    conv=[('data', '01', 'X', '(N, 1, 28, 28)'),
+          ('conv2d', '11', 'Z_1', '(N, 8, 28, 28)', ('W_1', '(8, 1, 3, 3)'), ('b_1', '(8,)')),
+          ('relu', '04', 'A_1', '(N, 8, 28, 28)'), ('max_pool2d', '11', 'M', '(N, 8, 14, 14)'),
+          ('flatten', '11', 'V', '(N, 1568)'),
+          ('lin', '05', 'Z_2', '(N, 10)', ('W_2', '(1568, 10)'), ('b_2', '(10,)')),
+          ('cross_entropy', '09', 'L', 'scalar')])
 
+# %% ../nbs/00_graph.ipynb #1f266509
 def _pens(ax, lit):
     "Functions that write and point, in grey where none of the `boxes` is lit."
     def ink(color, boxes): return color if not lit or lit & set(boxes) else '#a0a0a0'
@@ -314,43 +331,52 @@ def _pens(ax, lit):
                     lw=1.3, shrinkA=0, shrinkB=0, mutation_scale=13))
     return write, point
 
-def _draw_boxes(ax, lit):
-    "The five operations, each with its chapter."
-    for name,(op,chapter,x) in _BOXES.items():
-        back,edge,big,small = [('#eeeeee', '#a0a0a0', '#666666', '#707070'),
-                               (_VALUE, _VALUE, 'white', 'white')][name in lit]
-        ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
-        for y,text,color,size,weight in [(1.75, op, big, 14, 'bold'),
-                                         (1.42, f'chapter {chapter}', small, 9.5, None)]:
-            ax.text(x, y, text, color=color, fontsize=size, weight=weight, ha='center', va='center')
+def _draw_box(ax, x, name, chapter, lit):
+    "One operation with its chapter, its middle at x."
+    back,edge,big,small = [('#eeeeee', '#a0a0a0', '#666666', '#707070'),
+                           (_VALUE, _VALUE, 'white', 'white')][name in lit]
+    ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
+    text = name.rstrip('12').replace('_', '\n')
+    ax.text(x, 1.77, text, color=big, fontsize=14 if len(text) <= 5 else 10.5, weight='bold',
+            ha='center', va='center', linespacing=.95)
+    ax.text(x, 1.42 if '\n' not in text else 1.36, f'chapter {chapter}', color=small, fontsize=9.5,
+            ha='center', va='center')
 
-# %% ../nbs/00_graph.ipynb #9113ba16
-def _draw_flow(write, point):
+# %% ../nbs/00_graph.ipynb #0782a72b
+def _draw_flow(net, step, write, point):
     "Values to the right and gradients to the left; parameters and targets from below."
-    ends = [*((name, x) for name,(_,_,x) in _BOXES.items()), ('', 9.36)]
-    for (name,shape),(a,x),(b,u) in zip(_FLOW, ends, ends[1:]):
+    for k,(a,_,name,shape,*params) in enumerate(net):
+        x,b = .55 + k*step, net[k + 1][0] if net[k + 1:] else ''
+        u = x + (step if b else 1.6)
         point(x+.46, 1.74, u-.46, 1.74, _INK, a, b); point(u-.46, 1.5, x+.46, 1.5, _GRAD, a, b)
         write((x+u)/2, 2.2, f'${name}$', _INK, 12, a, b)
         write((x+u)/2, 1.93, shape, _INK, 9.5, a, b)
         write((x+u)/2, 1.31, f'${name}$.g', _GRAD, 11, a, b)
-    for box,x,k,*shapes in [('lin1', 2.4, 1, '(784, 50)', '(50,)'),
-                            ('lin2', 6.1, 2, '(50, 1)', '(1,)')]:
-        point(x-.12, .68, x-.12, 1.18, _INK, box); point(x+.12, 1.18, x+.12, .68, _GRAD, box)
-        for y,name,shape in zip((.5, .22), 'Wb', shapes):
-            write(x-.06, y, f'${name}_{k}$ {shape}', _INK, 10.5, box, ha='right')
-            write(x+.1, y, f'${name}_{k}$.g', _GRAD, 11, box, ha='left')
-    point(7.7, .68, 7.7, 1.18, _INK, 'mse'); write(7.7, .5, '$y$ (N,)', _INK, 10.5, 'mse')
+        if params: point(x-.12, .68, x-.12, 1.18, _INK, a); point(x+.12, 1.18, x+.12, .68, _GRAD, a)
+        for y,(name,shape) in zip((.5, .22), params):
+            write(x-.06, y, f'${name}$ {shape}', _INK, 10.5, a, ha='right')
+            write(x+.1, y, f'${name}$.g', _GRAD, 11, a, ha='left')
+    point(x, .68, x, 1.18, _INK, a); write(x, .5, '$y$ (N,)', _INK, 10.5, a)
 
-# %% ../nbs/00_graph.ipynb #7c098c8d
-def draw_network(lit=None, # one or more of 'data', 'lin1', 'relu', 'lin2', 'mse'; or 'all'
+# %% ../nbs/00_graph.ipynb #7679628c
+def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
+                 net:str='regression', # or 'binary', 'digits', 'conv'
                 )->None:
-    "Draw the course's network with the chapter of each box. An unknown name raises a ValueError."
-    lit = set(_BOXES) if lit == 'all' else {lit} if isinstance(lit, str) else set(lit or ())
-    if wrong := sorted(lit - set(_BOXES), key=str):
+    """Draw a network of the course with the chapter of each box.
+
+    Boxes are called as their operations, the two linear ones lin1 and lin2. An unknown name
+    raises a ValueError that lists the names."""
+    if net not in _NETS:
+        raise ValueError(f"no network is named {net!r}; there are {', '.join(map(repr, _NETS))}")
+    boxes = [row[0] for row in _NETS[net]]
+    lit = set(boxes) if lit == 'all' else {lit} if isinstance(lit, str) else set(lit or ())
+    if wrong := sorted(lit - set(boxes), key=str):
         raise ValueError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
-                         f"{', '.join(map(repr, _BOXES))}, and 'all' lights them all")
+                         f"{', '.join(map(repr, boxes))}, and 'all' lights them all")
     import matplotlib.pyplot as plt
-    ax = _paper(0, 9, 0, 2.6)
-    _draw_boxes(ax, lit)
-    _draw_flow(*_pens(ax, lit))
+    step = 1.95 if net == 'conv' else 1.8
+    ax = _paper(0, .55 + step*(len(boxes) - 1) + 1.25, 0, 2.6)
+    for k,(name,chapter,*_) in enumerate(_NETS[net]):
+        _draw_box(ax, .55 + k*step, name, chapter, lit)
+    _draw_flow(_NETS[net], step, *_pens(ax, lit))
     plt.show()
