@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/index.ipynb #a9da432a
+# %% ../nbs/index.ipynb #ff260161
 from importlib import import_module
 from .graph import *
 from .data import *
@@ -15,6 +15,8 @@ from .relu import *
 from .linear import *
 from .network import *
 from .module import *
+from .binary import *
+from .softmax import *
 
-_modules = 'graph data gradcheck mse relu linear network module'.split()
+_modules = 'graph data gradcheck mse relu linear network module binary softmax'.split()
 __all__ = [name for m in _modules for name in import_module(f'backprop_nb.{m}').__all__]
