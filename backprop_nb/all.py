@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/index.ipynb #ff260161
+# %% ../nbs/index.ipynb #827de842
 from importlib import import_module
 from .graph import *
 from .data import *
@@ -17,6 +17,9 @@ from .network import *
 from .module import *
 from .binary import *
 from .softmax import *
+from .training import *
+from .conv import *
 
-_modules = 'graph data gradcheck mse relu linear network module binary softmax'.split()
+_modules = ('graph data gradcheck mse relu linear network module '
+            'binary softmax training conv').split()
 __all__ = [name for m in _modules for name in import_module(f'backprop_nb.{m}').__all__]
