@@ -1,0 +1,80 @@
+"`python -m backprop_nb`: its table, its results, its picture, and what it refuses."
+import os, re, subprocess, sys
+import pytest, torch
+from test_data import needs_real, real
+import backprop_nb.__main__ as demo
+import backprop_nb.all
+
+def run(*args, **env):
+    "What the command prints, its progress on stderr, and its exit code."
+    r = subprocess.run([sys.executable, '-m', 'backprop_nb', *args], capture_output=True, text=True,
+                       env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', **env})
+    return r.stdout, r.stderr, r.returncode
+
+def percent(text): return float(re.search(r'([\d.]+) %', text)[1])
+
+def test_every_gradient_has_a_row():
+    rows = {name for name, _ in demo.gradient_table(torch.device('cpu'))}
+    public = {n for n in backprop_nb.all.__all__ if n.endswith('_grad')} - {'numeric_grad'}
+    assert public | {'forward_and_backward', 'perceptron', 'convolutional network'} == rows
+
+def test_table_shows_a_wrong_gradient(monkeypatch, capsys, tmp_path):
+    def slip(inp, out): inp.g = out.g * (inp < 0)
+    slip.__name__ = 'relu_grad'
+    monkeypatch.setattr(demo, 'relu_grad', slip)
+    assert demo.main(['--device', 'cpu', '--out', str(tmp_path/'p.png')]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r'relu_grad +1\.0e\+00  WRONG', out) and '1 of 17 are wrong: relu_grad' in out
+    assert not (tmp_path/'p.png').exists()
+
+@pytest.mark.parametrize('net, least', [('', 94), ('--conv', 97)])
+def test_results_on_the_sample(net, least, tmp_path):
+    out, err, code = run(*net.split(), '--out', str(tmp_path/'p.png'))
+    assert code == 0, err
+    assert 'all 17 are right' in out and 'of 2,000 validation digits right' in out
+    assert percent(out) >= least
+    assert 'epoch' in err and '100%' in err
+    assert (tmp_path/'p.png').read_bytes()[:4] == b'\x89PNG'
+
+@needs_real
+@pytest.mark.parametrize('net, least', [('', 98), ('--conv', 99)])
+def test_results_on_all_of_mnist(net, least, tmp_path):
+    out, err, code = run('--full', *net.split(), '--out', str(tmp_path/'p.svg'),
+                         BACKPROP_NB_DATA=str(real))
+    assert code == 0, err
+    assert 'of 10,000 test digits right' in out and percent(out) >= least
+    assert '<svg' in (tmp_path/'p.svg').read_text()
+
+def test_same_seed_same_result(monkeypatch, tmp_path, capsys):
+    def small(conv, full):
+        model = demo.Model(demo.mlp(784, 10), demo.CrossEntropy())
+        return model, demo.Adam(model.parameters()), 64, [(1e-3, 1)]
+    monkeypatch.setattr(demo, 'network', small)
+    monkeypatch.setattr(demo, '_check', lambda device: True)
+    said = []
+    for seed in '0', '0', '1':
+        demo.main(['--device', 'cpu', '--seed', seed, '--out', str(tmp_path/'p.png')])
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
+
+def test_missing_mnist_says_what_to_do(monkeypatch, tmp_path):
+    def missing(full): raise RuntimeError('MNIST is not in FOLDER')
+    monkeypatch.setattr(demo, 'mnist', missing)
+    monkeypatch.setattr(demo, '_check', lambda device: True)
+    with pytest.raises(SystemExit, match='MNIST is not in FOLDER'):
+        demo.main(['--full', '--device', 'cpu', '--out', str(tmp_path/'p.png')])
+
+@pytest.mark.parametrize('args, says', [
+    ('--device abacus', "no device 'abacus'"), ('--device meta', 'computes no numbers'),
+    ('--device cuda:99', "no device 'cuda:99'"), ('--seed -1', "'-1' is not a whole number"),
+    ('--seed 1.5', "'1.5' is not a whole number"), ('--seed 4294967296', 'from 0 to 4294967295'),
+    ('--out p.txt', "'p.txt' does not end in"), ('--out nowhere/p.png', "no folder 'nowhere'"),
+    ('--epochs', 'unrecognized arguments')])
+def test_refuses(args, says, capsys):
+    with pytest.raises(SystemExit, match='^2$'): demo.main(args.split())
+    out, err = capsys.readouterr()
+    assert says in err and not out
+
+def test_help(capsys):
+    with pytest.raises(SystemExit, match='^0$'): demo.main(['--help'])
+    assert {'--full', '--conv', '--device', '--seed', '--out'} <= set(capsys.readouterr().out.split())
