@@ -7,12 +7,13 @@ MIN    := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 # An active virtualenv, and whatever else points Python elsewhere, is not ours.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help course lab test bench clean FORCE
+.PHONY: help course lab test bench mutants clean FORCE
 help:
 	@echo "make course   run every notebook in its own fresh kernel, into _build/notebooks"
 	@echo "make lab      open the course in JupyterLab"
 	@echo "make test     check notebooks, package and links (takes some minutes)"
 	@echo "make bench    measure speed and memory against autograd"
+	@echo "make mutants  plant 100 faults in the package's cells; how many do the notebooks catch?"
 	@echo "make clean    remove what make made: .venv, _build and the like"
 	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python."
 
@@ -28,6 +29,9 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	@$(PY) tools/bench.py
+
+mutants: $(STAMP)
+	@$(PY) tools/mutants.py
 
 clean:
 	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis

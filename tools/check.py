@@ -27,7 +27,8 @@ def stream(*args) -> tuple:
     return proc.wait(), last
 
 def main() -> int:
-    lacking = [m for m in ('nbdev', 'nbclient', 'nbconvert', 'pytest', 'build') if not find_spec(m)]
+    needed = 'nbdev', 'nbclient', 'nbconvert', 'pytest', 'hypothesis', 'build'
+    lacking = [m for m in needed if not find_spec(m)]
     if lacking: sys.exit(f'no {", ".join(lacking)} here; run: pip install -e ".[dev]"')
     sys.stdout.reconfigure(errors='replace')  # for consoles that know fewer letters
     before, results = tree(), {}

@@ -1,0 +1,86 @@
+"The tool that plants faults finds places for them, and sees what is caught and what is not."
+import ast, os, subprocess, sys
+import nbformat, pytest
+from faults import drawing, faults
+from nbformat.v4 import new_code_cell, new_notebook
+from run_course import ROOT
+
+def planted(code):
+    "What each kind of fault makes of the one line that it changes."
+    found = faults('toy', [f'#| export\n{code}'])
+    return {(f.kind, f.diff.split('\n+ ')[-1].strip()) for f in found}
+
+@pytest.mark.parametrize('code, faulty', [
+    ('y = -a + b', {('sign', 'y = a + b'), ('operator', 'y = -a - b')}),
+    ('y = a ** 2. and b', {('operator', 'y = a * 2.0 and b'), ('operator', 'y = a ** 2.0 or b'),
+                           ('constant', 'y = a ** 4.0 and b'), ('constant', 'y = a ** 1.0 and b')}),
+    ('y = not a', {('operator', 'y = a')}),
+    ('y = a.sum(0)', {('sum, mean, max, min', 'y = a.mean(0)'), ('constant', 'y = a.sum(1)'),
+                      ('constant', 'y = a.sum(-1)')}),
+    ('y = max(a, b)', {('sum, mean, max, min', 'y = min(a, b)')}),
+    ('y = a < b', {('comparison', 'y = a <= b'), ('comparison', 'y = a > b')}),
+    ('y = a is b', {('comparison', 'y = a is not b')}),
+    ('y = 0.5', {('constant', 'y = 1.0'), ('constant', 'y = 0.25')}),
+    ('y = True', {('constant', 'y = False')}),
+    ('y = a @ b.t()', {('transpose', 'y = a.mT @ b.t()'), ('transpose', 'y = a @ b'),
+                       ('operands of @ swapped', 'y = b.t() @ a'), ('operator', 'y = a * b.t()')}),
+    ('y = torch.addmm(c, a, b)', {('transpose', 'y = torch.addmm(c, a.mT, b)'),
+                                  ('transpose', 'y = torch.addmm(c, a, b.mT)'),
+                                  ('operands of @ swapped', 'y = torch.addmm(c, b, a)')}),
+    ('up = upstream(out)', {('upstream dropped', 'up = out.new_ones(out.shape)')}),
+    ('x.g = y', {('gradient not written', 'pass'), ('sign', 'x.g = -y'), ('gradient added',
+                 "x.g = x.g + y if getattr(x, 'g', None) is not None else y")}),
+    ('x.g += y', {('operator', 'x.g -= y'), ('gradient not added', 'x.g = y')}),
+])
+def test_faults(code, faulty): assert planted(code) == faulty
+
+@pytest.mark.parametrize('code', [
+    'import a1', 'raise ValueError(-1)', 'print(f"{-a + 1}")', 'y = "a < b"',
+    'def f(x: int | None) -> -1: "a - 1"'])
+def test_no_faults(code): assert not planted(code)
+
+def test_place_of_a_fault():
+    f, = faults('toy', ['y = -1', '#| export\nclass A:\n    def f(x): return -x'])
+    assert (f.notebook, f.cell, f.function, f.kind, f.draws) == ('toy', 1, 'A.f', 'sign', False)
+    assert f.source == 'class A:\n\n    def f(x):\n        return x'
+    assert f.diff == '-         return -x\n+         return x'
+
+def test_drawing():
+    tree = ast.parse('_INK = 1\n_HALF = .5\ndef _size(): return _INK\n'
+                     'def show():\n    import matplotlib\n    _size(); work()\n'
+                     'def _line(ax): _HALF\ndef work(): return _HALF\ndef _nobody(): pass')
+    assert [ast.unparse(u)[:8] for u in tree.body if u in drawing(tree.body)] == [
+        '_INK = 1', 'def _siz', 'def show', 'def _lin']
+
+CELLS = ['import sys\nif "google.colab" in sys.modules:\n    %pip install x',
+         'n = []\nopen("file", "w").write("kept")',
+         '#| export\ndef f(x):\n    n.append(x)\n    while not n: pass\n    return -x',
+         'assert open("file").read() == "kept"']
+
+def mutants(folder, cells, *args):
+    "Run the tool on a notebook of these cells: its exit code, and what it prints."
+    path = folder/'toy.ipynb'
+    nbformat.write(new_notebook(cells=[new_code_cell(c) for c in cells]), path)
+    run = subprocess.run([sys.executable, ROOT/'tools'/'mutants.py', '--notebook', path, *args],
+                         cwd=folder, capture_output=True, text=True)
+    return run.returncode, run.stdout + run.stderr
+
+needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='mutants.py forks')
+
+@needs_fork
+def test_caught(tmp_path):
+    code, says = mutants(tmp_path, CELLS + ['assert f(2) == -2'])
+    assert 'score: 2 of 2 caught, 100.0 %' in says  # one of them by its time
+    assert code == 0
+
+@needs_fork
+def test_survived(tmp_path):
+    code, says = mutants(tmp_path, CELLS + ['assert abs(f(2)) == 2'])
+    assert 'survived: toy, f: sign\n-     return -x\n+     return x\n' in says
+    assert code == 1
+
+@needs_fork
+def test_notebook_that_fails(tmp_path):
+    code, says = mutants(tmp_path, CELLS + ['1/0'])
+    assert 'ZeroDivisionError: division by zero' in says
+    assert 'toy does not run without a fault' in says and code == 1

@@ -1,0 +1,147 @@
+"""How well do the notebooks test themselves? Plant faults in them and count those that are caught.
+
+A fault is one small change in an exported cell, such as a reader makes: a sign, an operator, a mean
+for a sum, a lost transpose, < for <=, a constant off by one or by a factor of two, an upstream
+gradient dropped, a gradient added where it should overwrite. All possible faults are listed, and
+`--n` of them drawn, each as likely as any other: a cell with twice the code gets twice the faults.
+
+Each drawn fault is tried alone: the notebook that holds the cell runs from top to end with the
+fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
+times as long as without the fault. Nothing else counts: a picture or a printed number that would
+look wrong to a reader is no catch.
+
+The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
+do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
+faults in imports, annotations, texts and `raise` statements, those that leave the bytecode as it
+was, and, unless `--drawing` is given, those in code that only draws (see `drawing`).
+"""
+import argparse, multiprocessing, os, random, signal, sys, tempfile, time
+from collections import Counter
+from multiprocessing.connection import wait
+from pathlib import Path
+from shutil import copytree
+import nbformat
+from faults import faults
+from tqdm import tqdm
+
+NBS = Path(__file__).resolve().parents[1]/'nbs'
+ENOUGH = 95  # per cent
+CAUGHT = 3   # exit code of a process in which a cell raised
+FORK = multiprocessing.get_context('fork' if hasattr(os, 'fork') else None)
+
+def code(path) -> list:
+    "The code cells of a notebook, without the one that installs the package."
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
+    return [c for c in cells if 'google.colab' not in c]
+
+def shell():
+    "IPython as in the kernel of a notebook, but silent and without history."
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+    sh = InteractiveShell.instance(config=Config(HistoryManager={'enabled': False}))
+    sh.showtraceback = sh.showsyntaxerror = lambda *a, **k: None
+    sys.stdout = sys.stderr = open(os.devnull, 'w')
+    return sh
+
+def play(sh, cells):
+    "Run cells one after the other; the error of the first that raises, else None."
+    for c in cells:
+        result = sh.run_cell(c)
+        if not result.success: return result.error_before_exec or result.error_in_exec
+
+def trial(cells, limit, sh=None):
+    "In a process of its own: run cells in a copy of the folder; the exit code says how it went."
+    signal.setitimer(signal.ITIMER_REAL, limit)  # the signal ends the process
+    os.chdir(copytree('.', tempfile.mkdtemp(), dirs_exist_ok=True))
+    error = play(sh or shell(), cells)
+    if error and not sh: print(f'{type(error).__name__}: {error}', file=sys.__stderr__)
+    sys.exit(CAUGHT if error else 0)
+
+def crew(tasks, jobs):
+    """Run each (key, function, arguments) in a process, forked when it is taken from `tasks`, at
+    most `jobs` at once; as they end, yield (key, exit code, seconds)."""
+    tasks, running, more = iter(tasks), {}, True
+    while more or running:
+        if more and len(running) < jobs:
+            task = next(tasks, None)
+            if more := task is not None:
+                p = FORK.Process(target=task[1], args=task[2])
+                p.start()
+                running[p.sentinel] = task[0], p, time.perf_counter()
+        else:
+            for s in wait(running):
+                key, p, start = running.pop(s)
+                p.join()
+                yield key, p.exitcode, time.perf_counter() - start
+
+def walk(cells, drawn, limit, jobs, pipe):
+    "In a process of its own: run a notebook, and at each fault fork one that goes on with it."
+    sh = shell()
+    def tasks():
+        at = 0
+        for f in sorted(drawn, key=lambda f: f.cell):
+            play(sh, cells[at:f.cell])
+            at = f.cell
+            yield f, trial, ([f.source, *cells[at+1:]], limit, sh)
+    for f, exitcode, _ in crew(tasks(), jobs): pipe.send((drawn.index(f), exitcode))
+
+def survivors(cells, drawn, jobs) -> list:
+    "Try each fault in its notebook of `cells` ({name: code cells}); those that nothing noticed."
+    by = {name: fs for name in cells if (fs := [f for f in drawn if f.notebook == name])}
+    usual, alive = {}, []
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(drawn), disable=None) as bar:
+        tempfile.tempdir = folder  # of every process that is forked from here
+        os.chdir(tempfile.mkdtemp())
+        bar.set_description('without faults')
+        for name, exitcode, seconds in crew(((n, trial, (cells[n], 600)) for n in by), jobs):
+            if exitcode: raise SystemExit(f'{name} does not run without a fault')
+            usual[name] = seconds
+        for name, fs in by.items():
+            bar.set_description(name)
+            get, put = FORK.Pipe(duplex=False)
+            p = FORK.Process(target=walk, args=(cells[name], fs, 10*usual[name], jobs, put))
+            p.start(); put.close()
+            for _ in fs:
+                k, exitcode = get.recv()
+                if exitcode == 1: raise SystemExit(f'the trial itself went wrong: {fs[k]}')
+                if exitcode == 0: alive.append(fs[k])
+                bar.update()
+            p.join()
+        os.chdir(NBS)
+        tempfile.tempdir = None
+    return alive
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('--n', type=int, default=100, help='how many faults to draw (100)')
+    p.add_argument('--seed', type=int, default=0, help='of the draw (0)')
+    p.add_argument('--notebook', nargs='+', default=[], help='names, as 05_linear, or paths')
+    p.add_argument('--drawing', action='store_true', help='plant faults in drawing code, too')
+    p.add_argument('--list', action='store_true', help='print the faults that are drawn, try none')
+    p.add_argument('--jobs', type=int, default=os.cpu_count(), help='trials at once (all cores)')
+    a = p.parse_args()
+    if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has in WSL only')
+    paths = [Path(n) if n.endswith('.ipynb') else NBS/f'{n}.ipynb' for n in a.notebook]
+    cells = {path.stem: code(path) for path in paths or sorted(NBS.glob('*.ipynb'))}
+    found = [f for name in cells for f in faults(name, cells[name])]
+    able = [f for f in found if a.drawing or not f.draws]
+    drawn = random.Random(a.seed).sample(able, min(a.n, len(able)))
+    if a.list: return print(*drawn, sep='\n')
+    os.environ |= {'CUDA_VISIBLE_DEVICES': '',
+                   'MPLBACKEND': 'module://matplotlib_inline.backend_inline'}  # as in the kernel
+    import torch
+    torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    alive = survivors(cells, drawn, a.jobs)
+    print(*(f'survived: {f}' for f in alive), sep='\n')
+    for field in 'notebook', 'kind':
+        print(f'\n{field:24}{"possible":>10}{"planted":>10}{"caught":>10}')
+        counts = [Counter(getattr(f, field) for f in fs) for fs in (able, drawn, alive)]
+        for name, n in counts[0].items():
+            print(f'{name:24}{n:10}{counts[1][name]:10}{counts[1][name] - counts[2][name]:10}')
+    score = 100 * (1 - len(alive)/len(drawn)) if drawn else 0.
+    print(f'\n{len(found) - len(able)} possible faults in code that only draws were left out')
+    print(f'score: {len(drawn) - len(alive)} of {len(drawn)} caught, {score:.1f} %, '
+          f'want {ENOUGH} %')
+    return 0 if score >= ENOUGH else 1
+
+if __name__ == '__main__': sys.exit(main())
