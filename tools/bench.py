@@ -7,13 +7,20 @@ from concurrent.futures import ProcessPoolExecutor
 
 import psutil, torch
 from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from backprop_nb.__main__ import as_images, network
+from backprop_nb.conv import conv2d, conv2d_grad
+from backprop_nb.data import mnist
 from backprop_nb.linear import lin
 from backprop_nb.module import Lin, Model, Mse, Relu
 from backprop_nb.mse import mse
 from backprop_nb.network import forward_and_backward
 from backprop_nb.relu import relu
+from backprop_nb.softmax import CrossEntropy
+from backprop_nb.training import SGD, History, accuracy, fit, mlp
 
 
 def seconds(f, n=1):
@@ -93,6 +100,94 @@ def small_batches():
                ratio(ours, theirs, 31, repeats))
 
 
+def our_step(layers=(784, 50, 10)):
+    "A model of ours with its optimizer, and the function that takes one step of training."
+    torch.manual_seed(0)
+    model = Model(mlp(*layers), CrossEntropy())
+    opt = SGD(model.parameters(), lr=0.1)
+
+    def step(x, y): model(x, y); model.backward(); opt.step()
+    return model, opt, step
+
+
+def torch_step(wrap=lambda f: f):
+    "The same step by `nn.Sequential`, autograd and `torch.optim.SGD`; `wrap` may compile the loss."
+    net, loss = nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10)), nn.CrossEntropyLoss()
+    opt, forward = torch.optim.SGD(net.parameters(), lr=0.1), wrap(lambda x, y: loss(net(x), y))
+
+    def step(x, y): opt.zero_grad(); forward(x, y).backward(); opt.step()
+    return step
+
+
+def jax_step():
+    "The same step by JAX, jitted, from and to its own arrays; None where JAX is not installed."
+    try: import jax, jax.numpy as jnp
+    except ImportError: return None
+
+    def loss(params, x, y):
+        w1, b1, w2, b2 = params
+        logp = jax.nn.log_softmax(jnp.maximum(x @ w1 + b1, 0) @ w2 + b2)
+        return -logp[jnp.arange(len(y)), y].mean()
+
+    @jax.jit
+    def update(params, x, y):
+        return [p - 0.1*g for p, g in zip(params, jax.grad(loss)(params, x, y))]
+    held = [[jnp.asarray(p.numpy()) for p in our_step()[0].parameters()]]
+
+    def step(x, y): held[0] = jax.block_until_ready(update(held[0], x, y))
+    step.array = lambda t: jnp.asarray(t.numpy())
+    return step
+
+
+def training_steps():
+    "Forward, backward and update of 784-50-10 with cross-entropy and SGD, by batch size."
+    for n, bound, repeats in (1, 0.60, 300), (64, 0.75, 150), (1024, 1.02, 20):
+        x, y = torch.rand(n, 784), torch.randint(10, (n,))
+        (_, _, ours), theirs = our_step(), torch_step()
+        yield (f'training step, batch of {n} / nn.Sequential and optim.SGD', bound,
+               ratio(lambda: ours(x, y), lambda: theirs(x, y), 31, repeats))
+        compiled = torch_step(torch.compile)
+        try: compiled(x, y)
+        except Exception as e: print(f'torch.compile does not work here: {type(e).__name__}')
+        else:
+            yield (f'training step, batch of {n} / torch.compile', None,
+                   ratio(lambda: ours(x, y), lambda: compiled(x, y), 15, repeats))
+        if jitted := jax_step():
+            a, b = map(jitted.array, (x, y))
+            yield (f'training step, batch of {n} / JAX, jitted', None,
+                   ratio(lambda: ours(x, y), lambda: jitted(a, b), 15, repeats))
+        else: print(f'training step, batch of {n} / JAX: not installed')
+
+
+def epoch():
+    "One epoch over the 10,000 digits of the sample in batches of 64: `fit` and the usual loop."
+    data = mnist().train
+    model, opt, _ = our_step()
+    theirs, loader = torch_step(), DataLoader(data, batch_size=64, shuffle=True)
+
+    def usual():
+        for x, y in loader: theirs(x, y)
+    yield ('one epoch by fit / DataLoader, nn.Sequential, optim.SGD', None,
+           ratio(lambda: fit(model, opt, data, 1, progress=False), usual, 11))
+
+
+def convolutions():
+    "Forward and both gradients of a 3 x 3 convolution with a border of zeros, against autograd."
+    for N, C, size, filters, bound in (64, 1, 28, 8, 1.0), (64, 8, 14, 16, 1.0), (64, 32, 28, 64, 1.3):
+        torch.manual_seed(0)
+        x, w, b = torch.rand(N, C, size, size), torch.randn(filters, C, 3, 3), torch.zeros(filters)
+        up, leaves = torch.randn(N, filters, size, size), [t.clone().requires_grad_() for t in (x, w, b)]
+
+        def ours():
+            out = conv2d(x, w, b, 1, 1)
+            out.g = up
+            conv2d_grad(x, out, w, b, 1, 1)
+
+        def theirs(): torch.autograd.grad(F.conv2d(*leaves, padding=1), leaves, up)
+        yield (f'convolution ({N}, {C}, {size} x {size}), {filters} filters / autograd', bound,
+               ratio(ours, theirs, 21, 5 if C < 32 else 1))
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -121,6 +216,18 @@ def import_ms():
     return statistics.median(run() for _ in range(5))
 
 
+def learned(conv):
+    "Seconds in which a network of `python -m backprop_nb` learns the sample, and its accuracy."
+    torch.manual_seed(0)
+    if not conv: torch.set_num_threads(1)  # as `python -m backprop_nb` does
+    (train, valid, _), (model, opt, batch_size, plan) = mnist(), network(conv)
+    if conv: train, valid = as_images(train), as_images(valid)
+    start, history = time.perf_counter(), History()
+    for opt.lr, epochs in plan:
+        fit(model, opt, train, epochs, None, batch_size, 0, history, progress=False)
+    return time.perf_counter() - start, accuracy(model, valid)
+
+
 def verdict(value, bound):
     return ' '*12 if bound is None else f'{bound:8.2f}' + (' ok ' if value <= bound else ' OVER')
 
@@ -128,10 +235,15 @@ def verdict(value, bound):
 if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
-    for rows in large_batch, small_batches:
+    for rows in large_batch, small_batches, training_steps, epoch, convolutions:
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
     print(f'\nbackward pass, 50,000 digits: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB')
     ms = import_ms()
     print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {"ok" if ms <= 60 else "OVER"})')
+    for name, conv, most, least in ('perceptron', False, 10, 94), ('convolutional network', True, 20, 97):
+        took, right = learned(conv)
+        ok = 'ok' if took <= most and 100*right >= least else 'MISSED'
+        print(f'{name} on the sample: {100*right:.1f} % of the validation digits after {took:.1f} s '
+              f'(at least {least} % in {most} s: {ok})')
