@@ -106,7 +106,7 @@ def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     up = upstream(out, 'log_softmax_grad')
     inp.g = up - out.exp() * up.sum(1, keepdim=True)
 
-# %% ../nbs/09_softmax.ipynb #f9ccce3a
+# %% ../nbs/09_softmax.ipynb #1317d3e7
 def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` (N, C)
              targ:Tensor, # labels (N,), int64, from 0 to C - 1
              out:Tensor=None, # the loss; its `.g`, if it has one, is the upstream gradient
@@ -115,11 +115,12 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels(inp, targ, 'nll_grad', 'inp')
-    scale = 1 / (len(at) or 1)                                  # no digit at all: not 1/0
-    if getattr(out, 'g', None) is not None: scale = scale * upstream(out, 'nll_grad')
+    alone = getattr(out, 'g', None) is None and (out is None or out.dim() == 0)
+    up = 1 if alone else upstream(out, 'nll_grad')
+    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(scale)
 
-# %% ../nbs/09_softmax.ipynb #3a92a262
+# %% ../nbs/09_softmax.ipynb #551ba7ad
 def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
                        targ:Tensor, # labels (N,), int64, from 0 to C - 1
                        out:Tensor=None, # the loss; its `.g`, if any, is the upstream gradient
@@ -128,8 +129,9 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
     at = _labels(inp, targ, 'cross_entropy_grad', 'inp')
-    scale = 1 / (len(at) or 1)                                  # no digit at all: not 1/0
-    if getattr(out, 'g', None) is not None: scale = scale * upstream(out, 'cross_entropy_grad')
+    alone = getattr(out, 'g', None) is None and (out is None or out.dim() == 0)
+    up = 1 if alone else upstream(out, 'cross_entropy_grad')
+    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
