@@ -149,13 +149,13 @@ def save_picture(path:str|Path, # file to write
     _draw_digits(digits.subplots(2, 10, squeeze=False), x, y, pred, right, wrong)
     fig.savefig(path)
 
-# %% ../nbs/demo.ipynb #c8d70b22
+# %% ../nbs/demo.ipynb #47858721
 def _draw_digits(axes, x, y, pred, right, wrong):
     "A row of digits that were read right, and one of those that were not."
     for ax in axes.flat: ax.axis('off')
     for row,chosen,color in zip(axes, (right, wrong), ('#0072B2', '#D55E00')):
         for ax,i in zip(row, chosen):
-            ax.imshow(x[i].view(28, 28), cmap='gray_r')
+            ax.imshow(x[i].view(28, 28).cpu().numpy(), cmap='gray_r')
             is_ = '' if pred[i] == y[i] else f' (is {y[i]})'
             ax.set_title(f'{pred[i]}{is_}', color=color, fontsize=10)
 

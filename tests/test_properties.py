@@ -243,11 +243,10 @@ FAULTS = {
     'flipped': grads_changed(lambda g, old: g.flip(-1) if g.dim() else -g),
 }
 
-@pytest.mark.parametrize('fault', FAULTS)
-@pytest.mark.parametrize('name', OPS)
+@pytest.mark.parametrize('name, fault', [(name, fault) for name, op in OPS.items() for fault in FAULTS
+                                         if op.up or 'upstream' not in fault])
 def test_fault_is_seen(name, fault):
     op = OPS[name]
-    if not op.up and 'upstream' in fault: pytest.skip('has no upstream')
     faulty = op._replace(backward=lambda *args: FAULTS[fault](op, *args))
     with pytest.raises(AssertionError): holds(faulty, phases=[Phase.generate])
 
