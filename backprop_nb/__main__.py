@@ -239,7 +239,7 @@ def _train(conv, full, seed, out):
     save_picture(out, history, x.flatten(1), y, scores)
     print(f'picture: {out.name}')
 
-# %% ../nbs/demo.ipynb #2c131f47
+# %% ../nbs/demo.ipynb #02f93c4f
 def main(argv:list=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save."
@@ -247,7 +247,7 @@ def main(argv:list=None, # arguments of the command line; default those of the p
     device = args.device or torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.manual_seed(args.seed)
     if not _check(device): return 1
-    torch.set_default_device(None if device.type == 'cpu' else device)
+    if device != torch.get_default_device(): torch.set_default_device(device)
     if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try: _train(args.conv, args.full, args.seed, args.out)
     except RuntimeError as e: sys.exit(f'{e}')                  # no MNIST there, and none to fetch

@@ -77,14 +77,15 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
-# %% ../nbs/01_data.ipynb #bbcbeb60
+# %% ../nbs/01_data.ipynb #03da27ad
 def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     "Two half circles that reach into each other, equally many points on each, shuffled."
+    if not isinstance(n, int): raise TypeError(f'two_moons: n is {n!r:.40}, want a whole number')
     if n < 0 or not noise >= 0:
-        raise ValueError(f'n = {n} and noise = {noise}: neither may be negative')
+        raise ValueError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
     cpu = dict(device='cpu', dtype=torch.float32)
     g = torch.Generator('cpu').manual_seed(seed)
     t0, t1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]

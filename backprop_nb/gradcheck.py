@@ -10,7 +10,7 @@ import inspect, itertools
 import torch
 from torch import Tensor
 
-# %% ../nbs/02_gradcheck.ipynb #572e9225
+# %% ../nbs/02_gradcheck.ipynb #ea4c5580
 def numeric_grad(f, # function of one tensor that returns one number
                  x:Tensor, # where to take the gradient, any shape, floating point
                  h:float=None, # step for entries up to 1; default eps^(1/3) of the dtype of `x`
@@ -18,8 +18,10 @@ def numeric_grad(f, # function of one tensor that returns one number
     """Gradient of `f` at `x` by central differences, two calls of `f` for each entry.
 
     Formula: (f(x + h) - f(x - h)) / 2h for each entry, its error about h^2/6 |f'''|.
-    Raises `TypeError` for integers, `ValueError` where `f` returns more than one number."""
+    Raises `TypeError` for integers, `ValueError` for h <= 0 and where `f` returns many numbers."""
+    if not isinstance(x, Tensor): raise TypeError(f'numeric_grad: x is {x!r:.40}, want a tensor')
     if not x.is_floating_point(): raise TypeError(f'numeric_grad: x is {x.dtype}, want a float')
+    if h is not None and not h > 0: raise ValueError(f'numeric_grad: h is {h}, want a step above 0')
     if h is None: h = torch.finfo(x.dtype).eps ** (1/3)
     g = torch.zeros_like(x)
     for at in itertools.product(*map(range, x.shape)):
@@ -41,7 +43,7 @@ def refused(f, # function that must raise
     except Exception as e: return f'{type(e).__name__}: {e}'
     raise AssertionError(f'{getattr(f, "__name__", f)} was not refused')
 
-# %% ../nbs/02_gradcheck.ipynb #e4453dea
+# %% ../nbs/02_gradcheck.ipynb #4e865fc8
 def upstream(out:Tensor, # what an operation returned, any shape
              name:str='backward', # who is asking, for the error message
             )->Tensor: # gradient of the loss for `out`, in its shape
@@ -49,11 +51,13 @@ def upstream(out:Tensor, # what an operation returned, any shape
 
     Raises `AttributeError` where nothing has arrived at a tensor of many numbers, `ValueError`
     and `TypeError` where shape or dtype of `out.g` are not those of `out`."""
+    if not isinstance(out, Tensor): raise TypeError(f'{name}: out is {out!r:.40}, want a tensor')
     g = getattr(out, 'g', None)
     if g is None:
         if out.dim() == 0: return torch.ones_like(out)
         raise AttributeError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; run the '
                              'gradient of what comes after it first')
+    if not isinstance(g, Tensor): raise TypeError(f'{name}: out.g is {g!r:.40}, want a tensor')
     if g.shape != out.shape: raise ValueError(f'{name}: out.g has shape {tuple(g.shape)}, '
                                               f'want {tuple(out.shape)}, the shape of out')
     if g.dtype != out.dtype: raise TypeError(f'{name}: out.g is {g.dtype}, want {out.dtype}')

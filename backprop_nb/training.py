@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from .module import Lin, Model, Relu
 
-# %% ../nbs/10_training.ipynb #6c082144
+# %% ../nbs/10_training.ipynb #b49ef382
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
            )->Tensor: # weights of this shape, on the default device
     """Normal random weights of variance 2 / fan-in, for layers that a `relu` follows.
 
     The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
     Rectifiers (2015). Raises `ValueError` for shapes that are neither."""
-    if len(shape) not in (2, 4) or math.prod(shape) < 1:
+    if len(shape) not in (2, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
     fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
     return torch.randn(*shape) * math.sqrt(2 / fan_in)

@@ -20,7 +20,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': 'nodes',
-    'draw_network': 'named', 'show_digits': 'wanted', 'two_moons': 'negative'}
+    'draw_network': 'named', 'show_digits': 'wanted'}
 
 def whole(*shape): return zeros(shape, dtype=torch.int64)
 def double(*shape): return rand(shape, dtype=torch.float64)
@@ -139,14 +139,17 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((rand(3, 784), None, whole(2)), ValueError, 'pred has shape (2,)', '(3,)'),
         ((rand(3, 784), None, None, 0), ValueError, 'cols is 0', '1 or more')],
     'two_moons': [((-1,), ValueError, 'n = -1'), ((9, -1), ValueError, 'noise = -1'),
-                  ((9, math.nan), ValueError, 'noise = nan')],
+                  ((9, math.nan), ValueError, 'noise = nan'), ((1.5,), TypeError, 'n is 1.5')],
     'mnist': [((False, 'somewhere'), ValueError, 'folder', 'full=True')],
     'numeric_grad': [
         ((torch.sum, whole(3)), TypeError, 'int64', 'want a float'),
-        ((torch.exp, rand(3)), ValueError, 'f returned (3,)', 'want one number')],
+        ((torch.exp, rand(3)), ValueError, 'f returned (3,)', 'want one number'),
+        ((torch.sum, 3.), TypeError, 'x is 3.0', 'want a tensor'),
+        ((torch.sum, rand(3), 0.), ValueError, 'h is 0.0', 'above 0')],
     'refused': [((len, []), AssertionError, 'len was not refused')],
     'upstream': [
         ((rand(3),), AttributeError, 'nothing has arrived in out.g (3,)'),
+        ((3,), TypeError, 'out is 3', 'want a tensor'),
         ((arrived(rand(3), rand(2)),), ValueError, 'out.g has shape (2,)', 'want (3,)'),
         ((arrived(rand(3), double(3)),), TypeError, 'out.g is torch.float64', 'float32')],
     'check_grads': [
@@ -194,7 +197,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([rand(3)], .1, (1, 0)), ValueError, 'betas[0] is 1', '< 1'),
         (([rand(3)], .1, (0, 0), -1), ValueError, 'eps is -1', '0 <='),
         (lambda: Adam([rand(3)]).step(), AttributeError, 'params[0]', '(3,)', 'run backward')],
-    'kaiming': [((3,), ValueError, '(3,)', 'want (d, m)'), ((3, -1), ValueError, '(3, -1)')],
+    'kaiming': [((3,), ValueError, '(3,)', 'want (d, m)'), ((3, -1), ValueError, '(3, -1)'),
+                (('a', 3), ValueError, "('a', 3)")],
     'mlp': [((3,), ValueError, '(3,)', 'two or more')],
     'accuracy': [
         (lambda: accuracy(net()[0], 3), TypeError, 'data is int', 'TensorDataset'),
