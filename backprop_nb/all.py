@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/index.ipynb #827de842
+# %% ../nbs/index.ipynb #300c7860
 from importlib import import_module
+from .clinic import *
 from .graph import *
 from .data import *
 from .gradcheck import *
@@ -19,7 +20,9 @@ from .binary import *
 from .softmax import *
 from .training import *
 from .conv import *
+from .exercises import *
+from .grade import *
 
-_modules = ('graph data gradcheck mse relu linear network module '
-            'binary softmax training conv').split()
+_modules = ('clinic graph data gradcheck mse relu linear network module '
+            'binary softmax training conv exercises grade').split()
 __all__ = [name for m in _modules for name in import_module(f'backprop_nb.{m}').__all__]

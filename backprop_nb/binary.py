@@ -6,37 +6,38 @@
 __all__ = ['sigmoid', 'bce', 'sigmoid_grad', 'bce_grad', 'bce_with_logits', 'bce_with_logits_grad', 'Sigmoid', 'Bce',
            'BceWithLogits']
 
-# %% ../nbs/08_binary.ipynb #c4d698b5
+# %% ../nbs/08_binary.ipynb #433f308b
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from .clinic import DtypeError, RangeError, ShapeError
 from .gradcheck import upstream
 from .module import Module
 
-# %% ../nbs/08_binary.ipynb #400f68e1
+# %% ../nbs/08_binary.ipynb #14e5a511
 def sigmoid(x:Tensor, # any shape, floating point
            )->Tensor: # same shape and dtype, between 0 and 1
     "1 / (1 + e^-x), entry by entry. Raises `TypeError` for integers."
-    if not isinstance(x, Tensor): raise TypeError(f'sigmoid: x is {x!r:.40}, want a tensor')
-    if not x.is_floating_point(): raise TypeError(f'sigmoid: x is {x.dtype}, want a float')
+    if not isinstance(x, Tensor): raise DtypeError(f'sigmoid: x is {x!r:.40}, want a tensor')
+    if not x.is_floating_point(): raise DtypeError(f'sigmoid: x is {x.dtype}, want a float')
     return x.sigmoid()
 
-# %% ../nbs/08_binary.ipynb #0ae84740
+# %% ../nbs/08_binary.ipynb #d970b711
 def _in_01(t, name, what):
     "Refuse a tensor with a value outside 0..1; nan is outside, too."
     if not ((t >= 0) & (t <= 1)).all():
-        raise ValueError(f'{name}: {what} has values from {t.min():g} to {t.max():g}, want 0 to 1')
+        raise RangeError(f'{name}: {what} has values from {t.min():g} to {t.max():g}, want 0 to 1')
 
 def _targets(inp, targ, name, what='inp'):
     "`targ` in shape and dtype of `inp`; refuses what does not fit."
     for n,t in (what, inp), ('targ', targ):
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
-    if not inp.is_floating_point(): raise TypeError(f'{name}: {what} is {inp.dtype}, want a float')
+        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
+    if not inp.is_floating_point(): raise DtypeError(f'{name}: {what} is {inp.dtype}, want a float')
     if targ.is_floating_point() and targ.dtype != inp.dtype:
-        raise TypeError(f'{name}: targ is {targ.dtype}, want {inp.dtype}, the dtype of {what}')
+        raise DtypeError(f'{name}: targ is {targ.dtype}, want {inp.dtype}, the dtype of {what}')
     if inp.dim() == 2 and inp.shape[1] == 1 and targ.shape == inp.shape[:1]: targ = targ[:, None]
     if inp.shape != targ.shape:
-        raise ValueError(f'{name}: {what} has shape {tuple(inp.shape)} and targ '
+        raise ShapeError(f'{name}: {what} has shape {tuple(inp.shape)} and targ '
                          f'{tuple(targ.shape)}, want (N, 1) with (N,), or two equal shapes')
     _in_01(targ, name, 'targ')
     return targ.to(inp.dtype)
@@ -54,7 +55,7 @@ def bce(p:Tensor, # probabilities (N, 1), or any shape, from 0 to 1
     _in_01(p, 'bce', 'p')
     return F.binary_cross_entropy(p, targ)
 
-# %% ../nbs/08_binary.ipynb #2147de84
+# %% ../nbs/08_binary.ipynb #7e8c8bf1
 def sigmoid_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
                  out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
                 )->None:
@@ -64,13 +65,13 @@ def sigmoid_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the 
     and what `upstream` raises."""
     for name,t in ('inp', inp), ('out', out):
         if not isinstance(t, Tensor):
-            raise TypeError(f'sigmoid_grad: {name} is {t!r:.40}, want a tensor')
+            raise DtypeError(f'sigmoid_grad: {name} is {t!r:.40}, want a tensor')
     if inp.shape != out.shape:
-        raise ValueError(f'sigmoid_grad: inp has shape {tuple(inp.shape)} and out '
+        raise ShapeError(f'sigmoid_grad: inp has shape {tuple(inp.shape)} and out '
                          f'{tuple(out.shape)}, want two equal shapes')
     if not inp.is_floating_point() or inp.dtype != out.dtype:
-        raise TypeError(f'sigmoid_grad: inp is {inp.dtype} and out {out.dtype}, '
-                        'want one float dtype')
+        raise DtypeError(f'sigmoid_grad: inp is {inp.dtype} and out {out.dtype}, '
+                         'want one float dtype')
     inp.g = upstream(out, 'sigmoid_grad') * out * (1 - out)
 
 # %% ../nbs/08_binary.ipynb #2b071398

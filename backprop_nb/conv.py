@@ -6,44 +6,46 @@
 __all__ = ['conv2d', 'conv2d_grad', 'max_pool2d', 'avg_pool2d', 'max_pool2d_grad', 'avg_pool2d_grad', 'flatten', 'flatten_grad',
            'Conv2d', 'MaxPool2d', 'AvgPool2d', 'Flatten']
 
-# %% ../nbs/11_conv.ipynb #c4d698b5
+# %% ../nbs/11_conv.ipynb #12ec9705
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from .clinic import ArgumentError, DtypeError, RangeError, ShapeError
 from .gradcheck import upstream
 from .module import Module
 
-# %% ../nbs/11_conv.ipynb #23fa225a
+# %% ../nbs/11_conv.ipynb #680e7774
 def _numbers(name, **numbers):
     "Refuse a size or a stride below 1, a padding below 0, and what is no whole number."
     for what,v in numbers.items():
         low = 0 if what == 'padding' else 1
         if not isinstance(v, int) or isinstance(v, bool):
-            raise TypeError(f'{name}: {what} is {v!r:.40}, want a whole number')
-        if v < low: raise ValueError(f'{name}: {what} is {v}, want {low} or more')
+            raise ArgumentError(f'{name}: {what} is {v!r:.40}, want a whole number')
+        if v < low: raise RangeError(f'{name}: {what} is {v}, want {low} or more')
 
-# %% ../nbs/11_conv.ipynb #6dc2dd56
+# %% ../nbs/11_conv.ipynb #e45147e5
 def _places(x, k_h, k_w, stride, padding, name):
     "How many places the window has, down and across; refuses a window that does not fit."
     H,W = x.shape[2] + 2*padding, x.shape[3] + 2*padding
     if H < k_h or W < k_w:
-        raise ValueError(f'{name}: the window is {k_h} x {k_w} and the picture {H} x {W} with its '
+        raise ShapeError(f'{name}: the window is {k_h} x {k_w} and the picture {H} x {W} with its '
                          'padding, want a window that fits')
     return (H - k_h)//stride + 1, (W - k_w)//stride + 1
 
-# %% ../nbs/11_conv.ipynb #c2986563
+# %% ../nbs/11_conv.ipynb #167cc188
 def _fits(x, w, b, stride, padding, name, inp='x'):
     "The shape of the output; refuses shapes, dtypes and numbers that make no convolution."
     for what,t in (inp, x), ('w', w), ('b', b):
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+        if not isinstance(t, Tensor):
+            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     if x.dim() != 4 or w.dim() != 4 or x.shape[1] != w.shape[1] or b.shape != w.shape[:1] \
        or 0 in (*x.shape[1:], *w.shape):
-        raise ValueError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
+        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
                          f'{tuple(b.shape)}, want (N, C, H, W), (F, C, k_h, k_w) and (F,), all but '
                          'N at least 1')
     if not x.is_floating_point() or x.dtype != w.dtype or x.dtype != b.dtype:
-        raise TypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
-                        'dtype for all three')
+        raise DtypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
+                         'dtype for all three')
     _numbers(name, stride=stride, padding=padding)
     return x.shape[0], w.shape[0], *_places(x, *w.shape[2:], stride, padding, name)
 
@@ -104,14 +106,14 @@ def _ways(x, w):
     return (_w_grad_rows if N == 0 or k_w <= 3 else _w_grad_conv,
             _x_grad_shifts if C < 8 else _x_grad_transposed)
 
-# %% ../nbs/11_conv.ipynb #a96261bb
+# %% ../nbs/11_conv.ipynb #99067762
 def _out_fits(out, shape, inp, name):
     "The upstream gradient; refuses an `out` of another shape or dtype."
-    if not isinstance(out, Tensor): raise TypeError(f'{name}: out is {out!r:.40}, want a tensor')
+    if not isinstance(out, Tensor): raise DtypeError(f'{name}: out is {out!r:.40}, want a tensor')
     if out.shape != shape:
-        raise ValueError(f'{name}: out has shape {tuple(out.shape)}, want {tuple(shape)}')
+        raise ShapeError(f'{name}: out has shape {tuple(out.shape)}, want {tuple(shape)}')
     if out.dtype != inp.dtype:
-        raise TypeError(f'{name}: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
+        raise DtypeError(f'{name}: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
     return upstream(out, name)
 
 # %% ../nbs/11_conv.ipynb #192f5c65
@@ -134,14 +136,14 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
     w.g = w_grad(inp, up, w, stride, padding)
     inp.g = x_grad(inp, up, w, stride, padding) if input_grad else None
 
-# %% ../nbs/11_conv.ipynb #cf5f63ec
+# %% ../nbs/11_conv.ipynb #592a62b4
 def _pooled(x, size, stride, name, inp='x'):
     "Stride and the shape of the output; refuses what cannot be pooled."
-    if not isinstance(x, Tensor): raise TypeError(f'{name}: {inp} is {x!r:.40}, want a tensor')
+    if not isinstance(x, Tensor): raise DtypeError(f'{name}: {inp} is {x!r:.40}, want a tensor')
     if x.dim() != 4 or 0 in x.shape[1:]:
-        raise ValueError(f'{name}: {inp} has shape {tuple(x.shape)}, want (N, C, H, W), all but N '
+        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, want (N, C, H, W), all but N '
                          'at least 1')
-    if not x.is_floating_point(): raise TypeError(f'{name}: {inp} is {x.dtype}, want a float')
+    if not x.is_floating_point(): raise DtypeError(f'{name}: {inp} is {x.dtype}, want a float')
     stride = size if stride is None else stride
     _numbers(name, size=size, stride=stride)
     return stride, (*x.shape[:2], *_places(x, size, size, stride, 0, name))
@@ -202,26 +204,26 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
         for v in range(size):
             inp.g[:, :, u:u + stride*P:stride, v:v + stride*Q:stride] += share
 
-# %% ../nbs/11_conv.ipynb #a04ee450
+# %% ../nbs/11_conv.ipynb #26a89e75
 def flatten(x:Tensor, # a batch of anything (N, ...)
            )->Tensor: # one row an example (N, d)
     "Each example as one row. Raises `ValueError` for less than two axes, `TypeError` for integers."
-    if not isinstance(x, Tensor): raise TypeError(f'flatten: x is {x!r:.40}, want a tensor')
-    if x.dim() < 2: raise ValueError(f'flatten: x has shape {tuple(x.shape)}, want (N, ...)')
-    if not x.is_floating_point(): raise TypeError(f'flatten: x is {x.dtype}, want a float')
+    if not isinstance(x, Tensor): raise DtypeError(f'flatten: x is {x!r:.40}, want a tensor')
+    if x.dim() < 2: raise ShapeError(f'flatten: x has shape {tuple(x.shape)}, want (N, ...)')
+    if not x.is_floating_point(): raise DtypeError(f'flatten: x is {x.dtype}, want a float')
     return x.flatten(1)
 
-# %% ../nbs/11_conv.ipynb #e76d739c
+# %% ../nbs/11_conv.ipynb #d266b1e1
 def flatten_grad(inp:Tensor, # what came in (N, ...); receives `inp.g` in the same shape
                  out:Tensor, # what went out (N, d); `out.g` is the upstream gradient
                 )->None:
     "Gradient of `flatten`: upstream in the shape of `inp`. Raises as `flatten` and `upstream` do."
     if not isinstance(inp, Tensor):
-        raise TypeError(f'flatten_grad: inp is {inp!r:.40}, want a tensor')
-    if inp.dim() < 2: raise ValueError(f'flatten_grad: inp has shape {tuple(inp.shape)}, '
+        raise DtypeError(f'flatten_grad: inp is {inp!r:.40}, want a tensor')
+    if inp.dim() < 2: raise ShapeError(f'flatten_grad: inp has shape {tuple(inp.shape)}, '
                                        'want (N, ...)')
     if not inp.is_floating_point():
-        raise TypeError(f'flatten_grad: inp is {inp.dtype}, want a float')
+        raise DtypeError(f'flatten_grad: inp is {inp.dtype}, want a float')
     shape = inp.shape[0], inp.shape[1:].numel()
     inp.g = _out_fits(out, shape, inp, 'flatten_grad').reshape(inp.shape)
 

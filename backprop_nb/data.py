@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['show_digits', 'two_moons', 'Mnist', 'mnist']
 
-# %% ../nbs/01_data.ipynb #bb597427
+# %% ../nbs/01_data.ipynb #23d66ae1
 import gzip, hashlib, math, os, zlib
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
+from .clinic import ArgumentError, FileError, RangeError, ShapeError
 
 # %% ../nbs/01_data.ipynb #8af54ba8
 def _idx(raw):
@@ -33,7 +34,7 @@ def _dataset(images, labels):
     device = torch.get_default_device()
     return TensorDataset(images.flatten(1).to(device).float() / 255, labels.to(device).long())
 
-# %% ../nbs/01_data.ipynb #f80bb074
+# %% ../nbs/01_data.ipynb #24ea5811
 def _title(label, pred):
     "Text and colour above a digit; a wrong prediction stands out in both."
     if label is None or pred is None: return f'{label if pred is None else pred:g}', '#444444'
@@ -43,16 +44,16 @@ def _titled(x, y, pred):
     "Digits (N, 28, 28) on the CPU and the titles above them, None where there are no labels."
     x, y, pred = [None if t is None else torch.as_tensor(t).detach().cpu() for t in (x, y, pred)]
     if x.shape[1:] not in ((784,), (28, 28)) or len(x) > 1000:
-        raise ValueError(f'x has shape {tuple(x.shape)}, wanted (N, 784) or (N, 28, 28), '
+        raise ShapeError(f'x has shape {tuple(x.shape)}, wanted (N, 784) or (N, 28, 28), '
                          'N at most 1000; one digit is x[:1]')
     for name, t in (('y', y), ('pred', pred)):
         if t is not None and t.shape != x.shape[:1]:
-            raise ValueError(f'{name} has shape {tuple(t.shape)}, wanted ({len(x)},)')
+            raise ShapeError(f'{name} has shape {tuple(t.shape)}, wanted ({len(x)},)')
     labels = [[None]*len(x) if t is None else t.tolist() for t in (y, pred)]
     titles = None if y is None and pred is None else [_title(*pair) for pair in zip(*labels)]
     return x.reshape(-1, 28, 28), titles
 
-# %% ../nbs/01_data.ipynb #994e16fc
+# %% ../nbs/01_data.ipynb #7283a3d2
 def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                 y:Tensor|None=None, # labels (N,), written above
                 pred:Tensor|None=None, # predicted labels (N,); wrong ones are coloured
@@ -60,7 +61,7 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                )->None:
     "Show digits in a grid, ink dark on paper, all on one scale; raises ValueError on other shapes."
     import matplotlib.pyplot as plt
-    if cols < 1: raise ValueError(f'cols is {cols}, wanted 1 or more')
+    if cols < 1: raise RangeError(f'cols is {cols}, wanted 1 or more')
     x, titles = _titled(x, y, pred)
     if len(x) == 0: return
     cols, height = min(cols, len(x)), 32 if titles is None else 42
@@ -77,15 +78,16 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
-# %% ../nbs/01_data.ipynb #03da27ad
+# %% ../nbs/01_data.ipynb #eba7f7c6
 def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     "Two half circles that reach into each other, equally many points on each, shuffled."
-    if not isinstance(n, int): raise TypeError(f'two_moons: n is {n!r:.40}, want a whole number')
+    if not isinstance(n, int):
+        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
     if n < 0 or not noise >= 0:
-        raise ValueError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
+        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
     cpu = dict(device='cpu', dtype=torch.float32)
     g = torch.Generator('cpu').manual_seed(seed)
     t0, t1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]
@@ -104,7 +106,7 @@ _sha256 = {
     'valid-images-idx3-ubyte': 'cf7d6953a79fd00ef5c2829c6ab032aee4ec7441d9877613be52f6bd920e701e',
     'valid-labels-idx1-ubyte': '73d16755043c34b31963f798997bcf44e5ba3086a84bc062643dd7b1135877b6'}
 
-# %% ../nbs/01_data.ipynb #3881da40
+# %% ../nbs/01_data.ipynb #2704033f
 def _read(path, kind, expected, advice):
     "The tensor in an IDX file whose unpacked bytes have the `expected` checksum."
     try:
@@ -115,7 +117,7 @@ def _read(path, kind, expected, advice):
         if found != expected:
             raise ValueError(f'its unpacked bytes have the {kind} {found}, expected {expected}')
     except (FileNotFoundError, gzip.BadGzipFile, EOFError, ValueError, zlib.error) as e:
-        raise RuntimeError(f'{path} is missing or damaged: {e}. {advice}') from e
+        raise FileError(f'{path} is missing or damaged: {e}. {advice}') from e
     return data
 
 # %% ../nbs/01_data.ipynb #9a2f83d7
@@ -145,7 +147,7 @@ def _find(folder):
     def places(n): return [d/f for d in (folder, folder/'MNIST'/'raw') for f in (n, f'{n}.gz')]
     return {n: next((p for p in places(n) if p.is_file()), None) for n in _md5}
 
-# %% ../nbs/01_data.ipynb #46395f99
+# %% ../nbs/01_data.ipynb #bb8387b4
 def _download(folder):
     "Fetch MNIST into a folder by torchvision, which shows a progress bar."
     from torchvision import datasets
@@ -156,7 +158,7 @@ def _download(folder):
         datasets.MNIST(str(folder), download=True)
         if None in _find(folder).values(): raise RuntimeError('files are missing after it')
     except Exception as e:
-        raise RuntimeError(
+        raise FileError(
             f'MNIST is not in {folder} and could not be fetched ({type(e).__name__}: {e}). '
             f'Put these four files there, as they are or packed (.gz): {", ".join(_md5)}. '
             'Or use mnist(), the sample that comes with the package and needs no network.') from e
@@ -172,7 +174,7 @@ def _full(folder):
     test = _dataset(read('t10k-images-idx3-ubyte'), read('t10k-labels-idx1-ubyte'))
     return Mnist(_dataset(x[:50_000], y[:50_000]), _dataset(x[50_000:], y[50_000:]), test)
 
-# %% ../nbs/01_data.ipynb #bda3cdf1
+# %% ../nbs/01_data.ipynb #1a35b9ac
 def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the package
           folder:str|Path|None=None, # for `full`: where the files are, or shall go
          )->Mnist: # train, valid, test: x float32 (N, 784) in 0..1, y int64 (N,), on default device
@@ -187,5 +189,5 @@ def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the
         folder = folder or os.environ.get('BACKPROP_NB_DATA') or '~/.cache/backprop_nb'
         return _full(Path(folder).expanduser())
     if folder is not None:
-        raise ValueError('a folder is for all of MNIST: mnist(full=True, folder=...)')
+        raise RangeError('a folder is for all of MNIST: mnist(full=True, folder=...)')
     return _sample(files('backprop_nb')/'mnist_sample')

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['numeric_grad', 'refused', 'upstream', 'check_grads']
 
-# %% ../nbs/02_gradcheck.ipynb #354ccd36
+# %% ../nbs/02_gradcheck.ipynb #d6755969
 import inspect, itertools
 import torch
 from torch import Tensor
+from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeError,
+                                UpstreamError)
 
-# %% ../nbs/02_gradcheck.ipynb #ea4c5580
+# %% ../nbs/02_gradcheck.ipynb #88572ccd
 def numeric_grad(f, # function of one tensor that returns one number
                  x:Tensor, # where to take the gradient, any shape, floating point
                  h:float=None, # step for entries up to 1; default eps^(1/3) of the dtype of `x`
@@ -19,21 +21,21 @@ def numeric_grad(f, # function of one tensor that returns one number
 
     Formula: (f(x + h) - f(x - h)) / 2h for each entry, its error about h^2/6 |f'''|.
     Raises `TypeError` for integers, `ValueError` for h <= 0 and where `f` returns many numbers."""
-    if not isinstance(x, Tensor): raise TypeError(f'numeric_grad: x is {x!r:.40}, want a tensor')
-    if not x.is_floating_point(): raise TypeError(f'numeric_grad: x is {x.dtype}, want a float')
-    if h is not None and not h > 0: raise ValueError(f'numeric_grad: h is {h}, want a step above 0')
+    if not isinstance(x, Tensor): raise DtypeError(f'numeric_grad: x is {x!r:.40}, want a tensor')
+    if not x.is_floating_point(): raise DtypeError(f'numeric_grad: x is {x.dtype}, want a float')
+    if h is not None and not h > 0: raise RangeError(f'numeric_grad: h is {h}, want a step above 0')
     if h is None: h = torch.finfo(x.dtype).eps ** (1/3)
     g = torch.zeros_like(x)
     for at in itertools.product(*map(range, x.shape)):
         up,dn = x.detach().clone(), x.detach().clone()
         up[at] += h * max(1., abs(x[at].item())); dn[at] -= h * max(1., abs(x[at].item()))
         diff = torch.as_tensor(f(up) - f(dn))
-        if diff.numel() != 1: raise ValueError(f'numeric_grad: f returned {tuple(diff.shape)}, '
+        if diff.numel() != 1: raise ShapeError(f'numeric_grad: f returned {tuple(diff.shape)}, '
                                                'want one number')
         g[at] = diff.reshape(()) / (up[at] - dn[at])
     return g
 
-# %% ../nbs/02_gradcheck.ipynb #37aa86df
+# %% ../nbs/02_gradcheck.ipynb #ef86e989
 def refused(f, # function that must raise
             *args, # its arguments
             **kwargs, # its keyword arguments
@@ -41,9 +43,9 @@ def refused(f, # function that must raise
     "Call `f`, which must raise, and return what the error says; `AssertionError` if it passes."
     try: f(*args, **kwargs)
     except Exception as e: return f'{type(e).__name__}: {e}'
-    raise AssertionError(f'{getattr(f, "__name__", f)} was not refused')
+    raise CheckError(f'{getattr(f, "__name__", f)} was not refused')
 
-# %% ../nbs/02_gradcheck.ipynb #4e865fc8
+# %% ../nbs/02_gradcheck.ipynb #67d7a561
 def upstream(out:Tensor, # what an operation returned, any shape
              name:str='backward', # who is asking, for the error message
             )->Tensor: # gradient of the loss for `out`, in its shape
@@ -51,16 +53,16 @@ def upstream(out:Tensor, # what an operation returned, any shape
 
     Raises `AttributeError` where nothing has arrived at a tensor of many numbers, `ValueError`
     and `TypeError` where shape or dtype of `out.g` are not those of `out`."""
-    if not isinstance(out, Tensor): raise TypeError(f'{name}: out is {out!r:.40}, want a tensor')
+    if not isinstance(out, Tensor): raise DtypeError(f'{name}: out is {out!r:.40}, want a tensor')
     g = getattr(out, 'g', None)
     if g is None:
         if out.dim() == 0: return torch.ones_like(out)
-        raise AttributeError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; run the '
-                             'gradient of what comes after it first')
-    if not isinstance(g, Tensor): raise TypeError(f'{name}: out.g is {g!r:.40}, want a tensor')
-    if g.shape != out.shape: raise ValueError(f'{name}: out.g has shape {tuple(g.shape)}, '
+        raise UpstreamError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; run the '
+                            'gradient of what comes after it first')
+    if not isinstance(g, Tensor): raise DtypeError(f'{name}: out.g is {g!r:.40}, want a tensor')
+    if g.shape != out.shape: raise ShapeError(f'{name}: out.g has shape {tuple(g.shape)}, '
                                               f'want {tuple(out.shape)}, the shape of out')
-    if g.dtype != out.dtype: raise TypeError(f'{name}: out.g is {g.dtype}, want {out.dtype}')
+    if g.dtype != out.dtype: raise DtypeError(f'{name}: out.g is {g.dtype}, want {out.dtype}')
     return g
 
 # %% ../nbs/02_gradcheck.ipynb #f6827af2
@@ -70,23 +72,23 @@ def _rel_err(got, want):
     floor = (1e-4 * want.abs().max()).clamp_min(torch.finfo(want.dtype).tiny)
     return (got - want).abs() / torch.maximum(torch.maximum(got.abs(), want.abs()), floor)
 
-# %% ../nbs/02_gradcheck.ipynb #bc853450
+# %% ../nbs/02_gradcheck.ipynb #b50468d0
 def _compare(name, got, x, truths):
     "Assert shape and dtype of `x`, and the values of each (source, values, tolerance)."
     if got.shape != x.shape:
-        raise AssertionError(f'{name}.g has shape {tuple(got.shape)}, want {tuple(x.shape)}, '
-                             f'the shape of {name}')
-    if got.dtype != x.dtype: raise AssertionError(f'{name}.g is {got.dtype}, want {x.dtype}')
+        raise CheckError(f'{name}.g has shape {tuple(got.shape)}, want {tuple(x.shape)}, '
+                         f'the shape of {name}')
+    if got.dtype != x.dtype: raise CheckError(f'{name}.g is {got.dtype}, want {x.dtype}')
     for source,want,tol in truths:
         err = _rel_err(got, want)
         if (err <= tol).all(): continue
         err = err.nan_to_num(nan=torch.inf)
         at = tuple((err >= 0.999*err.max()).nonzero()[0].tolist())   # of near equals, the first
-        raise AssertionError(
+        raise CheckError(
             f'{name}.g is wrong at {list(at)}: backward gives {got[at].item():.6g}, '
             f'{source} {want[at].item():.6g} (relative error {err[at].item():.2g})')
 
-# %% ../nbs/02_gradcheck.ipynb #38ce16b0
+# %% ../nbs/02_gradcheck.ipynb #b53f303f
 def _run(backward, xs, names, at, out):
     "Run `backward`, `out` as argument number `at`; the inputs whose `.g` it has overwritten."
     up = out.g
@@ -97,8 +99,8 @@ def _run(backward, xs, names, at, out):
         if n in stale: x.g = stale[n]
     backward(*xs[:at], out, *xs[at:])
     for n,now,before in kept:
-        if not torch.equal(now, before): raise AssertionError(f'backward wrote into {n}')
-    if out.g is not up: raise AssertionError('backward replaced out.g')
+        if not torch.equal(now, before): raise CheckError(f'backward wrote into {n}')
+    if out.g is not up: raise CheckError('backward replaced out.g')
     return [n for n,x,_ in kept if n in stale and isinstance(x.g, Tensor) and x.g is not stale[n]]
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
@@ -111,32 +113,33 @@ def _truths(forward, xs, k, out, up):
     if auto is None: auto = torch.zeros_like(leaf)             # `forward` does not use it
     return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
 
-# %% ../nbs/02_gradcheck.ipynb #31695393
+# %% ../nbs/02_gradcheck.ipynb #f7b61cd0
 def _check(forward, backward, xs, names, at, wrt, up, values=True):
     "One run of the check on the inputs `xs`, with the upstream gradient `up`."
     out = forward(*xs).clone()                          # `forward` may return its own input
     out.g = up = up.to(out.dtype)
     written = _run(backward, xs, names, at, out)
     for n in wrt:
-        if n not in written: raise AssertionError(f'{n}.g was not overwritten')
+        if n not in written: raise CheckError(f'{n}.g was not overwritten')
         k = names.index(n)
         _compare(n, xs[k].g, xs[k], _truths(forward, xs, k, out, up) if values else [])
 
-# %% ../nbs/02_gradcheck.ipynb #b2f33bab
+# %% ../nbs/02_gradcheck.ipynb #43cad6af
 def _names(backward, inputs):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     params = inspect.signature(backward).parameters
     names = [n for n,p in params.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    if 'out' not in names: raise TypeError('check_grads: backward needs a parameter named out')
+    if 'out' not in names: raise ArgumentError('check_grads: backward needs a parameter named out')
     at = names.index('out')
     names.remove('out')
     if len(names) < len(inputs):
-        raise TypeError(f'check_grads: backward names {names}, want {len(inputs)} inputs and out')
+        raise ArgumentError(f'check_grads: backward names {names}, want {len(inputs)} inputs '
+                            'and out')
     return names[:len(inputs)], at
 
 def _is_float(x): return isinstance(x, Tensor) and x.is_floating_point()
 
-# %% ../nbs/02_gradcheck.ipynb #1ae281a6
+# %% ../nbs/02_gradcheck.ipynb #2c609375
 def check_grads(forward, # function of the inputs that returns one tensor
                 backward, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
@@ -149,7 +152,7 @@ def check_grads(forward, # function of the inputs that returns one tensor
     names,at = _names(backward, inputs)
     floats = [n for n,x in zip(names, inputs) if _is_float(x)]
     wrt = floats if wrt is None else wrt.split()
-    if not wrt or set(wrt) - set(floats): raise ValueError(f'check_grads: wrt={wrt}, have {floats}')
+    if not wrt or set(wrt) - set(floats): raise RangeError(f'check_grads: wrt={wrt}, have {floats}')
     own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
     wide = [x.detach().double() if _is_float(x) else x for x in own]
     less = [x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in zip(names, wide)]

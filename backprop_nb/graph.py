@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['Value', 'draw_graph', 'draw_network']
 
-# %% ../nbs/00_graph.ipynb #04af6573
+# %% ../nbs/00_graph.ipynb #72281bd4
 import cmath, itertools, math, numbers
 from statistics import fmean
+from .clinic import ArgumentError, DivisionError, RangeError
 
-# %% ../nbs/00_graph.ipynb #cada5ee7
+# %% ../nbs/00_graph.ipynb #76f10259
 _clock = itertools.count()
 
 class Value:
@@ -19,7 +20,7 @@ class Value:
                  label:str='', # a name, for printing and pictures
                 )->None:
         if not isinstance(data, numbers.Real):
-            raise TypeError(f'Value works with numbers and Values, got {type(data).__name__}')
+            raise ArgumentError(f'Value works with numbers and Values, got {type(data).__name__}')
         self.data,self.label,self.g = float(data),label,None
         self.op,self.args,self.local = '',(),() # how it was made: the operations fill this in
         self.order = next(_clock)               # when it was made
@@ -72,19 +73,19 @@ def _backward(out,
         for a,local in zip(v.args, v.local): a.g += local * v.g # steps 4 and 5
 Value.backward = _backward
 
-# %% ../nbs/00_graph.ipynb #91f5448d
+# %% ../nbs/00_graph.ipynb #5e2b8fe4
 def _sub(a, b): return a - b, 1., -1.
 Value.__sub__  = lambda a, b: _apply('-', _sub, a, b)
 Value.__rsub__ = lambda a, b: _apply('-', _sub, b, a)
 Value.__neg__  = lambda a: a * -1
 
 def _div(a, b):
-    if b == 0: raise ZeroDivisionError(f'{a:g} / {b:g}: division by zero')
+    if b == 0: raise DivisionError(f'{a:g} / {b:g}: division by zero')
     return a / b, 1 / b, -a / b / b
 Value.__truediv__  = lambda a, b: _apply('/', _div, a, b)
 Value.__rtruediv__ = lambda a, b: _apply('/', _div, b, a)
 
-# %% ../nbs/00_graph.ipynb #92bf6c16
+# %% ../nbs/00_graph.ipynb #2a71bb52
 def _exp(a):
     try: y = math.exp(a)
     except OverflowError: y = math.inf
@@ -92,24 +93,25 @@ def _exp(a):
 Value.exp = lambda a: _apply('exp', _exp, a)
 
 def _log(a):
-    if a <= 0: raise ValueError(f'log of {a:g}: the logarithm needs a positive number')
+    if a <= 0: raise RangeError(f'log of {a:g}: the logarithm needs a positive number')
     return math.log(a), 1 / a
 Value.log = lambda a: _apply('log', _log, a)
 
-# %% ../nbs/00_graph.ipynb #f229a73d
+# %% ../nbs/00_graph.ipynb #2cb4b5e9
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
     try: return a**n
     except (OverflowError, ZeroDivisionError): return -math.inf if a < 0 and n % 2 else math.inf
 
 def _pow(a, n):
-    if a == 0 and n < 0: raise ZeroDivisionError(f'{a:g} ** {n:g}: division by zero')
-    if a < 0 and n % 1: raise ValueError(f'{a:g} ** {n:g}: fractional power of a negative number')
+    if a == 0 and n < 0: raise DivisionError(f'{a:g} ** {n:g}: division by zero')
+    if a < 0 and n % 1: raise RangeError(f'{a:g} ** {n:g}: fractional power of a negative number')
     return _power(a, n), n * _power(a, n-1) if n else 0.
 
 def _number(n):
     if isinstance(n, numbers.Real): return float(n)
-    raise TypeError(f'the exponent must be a number, got {n!r}; for a**b write (b * a.log()).exp()')
+    raise ArgumentError(f'the exponent must be a number, got {n!r}; for a**b write '
+                        '(b * a.log()).exp()')
 Value.__pow__  = lambda a, n: _apply(f'**{_number(n):g}', lambda x: _pow(x, float(n)), a)
 Value.__rpow__ = lambda a, b: _number(a)
 
@@ -150,11 +152,11 @@ def _says(nodes, arrows, digits):
             says[v].append((f'g = {_num(v.g, digits)}', 11, _GRAD))
     return says
 
-# %% ../nbs/00_graph.ipynb #f38bab0c
+# %% ../nbs/00_graph.ipynb #18bf11a3
 def _routes(nodes):
     "The arrows (from, to, local), and the stops of each: both ends, a bend in each column between."
     col = {v: 0 for v in nodes if v.op != 'const'}
-    if len(col) > 60: raise ValueError(f'{len(col)} nodes do not fit into a picture: at most 60 do')
+    if len(col) > 60: raise RangeError(f'{len(col)} nodes do not fit into a picture: at most 60 do')
     arrows = [(a, v, d) for v in reversed(nodes) for a,d in zip(v.args, v.local) if a in col]
     for a,v,_ in arrows: col[a] = max(col[a], col[v] + 1)
     return arrows, [[a, *((k, c) for c in range(col[a]-1, col[v], -1)), v]
@@ -358,7 +360,7 @@ def _draw_flow(net, step, write, point):
             write(x+.1, y, f'${name}$.g', _GRAD, 11, a, ha='left')
     point(x, .68, x, 1.18, _INK, a); write(x, .5, '$y$ (N,)', _INK, 10.5, a)
 
-# %% ../nbs/00_graph.ipynb #7679628c
+# %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
                  net:str='regression', # or 'binary', 'digits', 'conv'
                 )->None:
@@ -367,11 +369,11 @@ def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'],
     Boxes are called as their operations, the two linear ones lin1 and lin2. An unknown name
     raises a ValueError that lists the names."""
     if net not in _NETS:
-        raise ValueError(f"no network is named {net!r}; there are {', '.join(map(repr, _NETS))}")
+        raise RangeError(f"no network is named {net!r}; there are {', '.join(map(repr, _NETS))}")
     boxes = [row[0] for row in _NETS[net]]
     lit = set(boxes) if lit == 'all' else {lit} if isinstance(lit, str) else set(lit or ())
     if wrong := sorted(lit - set(boxes), key=str):
-        raise ValueError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
+        raise RangeError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
                          f"{', '.join(map(repr, boxes))}, and 'all' lights them all")
     import matplotlib.pyplot as plt
     step = 1.95 if net == 'conv' else 1.8

@@ -5,22 +5,24 @@
 # %% auto #0
 __all__ = ['lin', 'lin_grad']
 
-# %% ../nbs/05_linear.ipynb #293331ba
+# %% ../nbs/05_linear.ipynb #a72346a8
 import torch
 from torch import Tensor
+from .clinic import DtypeError, ShapeError
 from .gradcheck import upstream
 
-# %% ../nbs/05_linear.ipynb #8418996d
+# %% ../nbs/05_linear.ipynb #d54e4883
 def _fits(x, w, b, name, inp='x'):
     "Refuse shapes and dtypes that do not make a linear layer."
     for what,t in (inp, x), ('w', w), ('b', b):
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+        if not isinstance(t, Tensor):
+            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     if x.dim() != 2 or w.dim() != 2 or x.shape[1] != w.shape[0] or b.shape != w.shape[1:]:
-        raise ValueError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
+        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
                          f'{tuple(b.shape)}, want (N, d), (d, m) and (m,)')
     if not x.is_floating_point() or x.dtype != w.dtype or x.dtype != b.dtype:
-        raise TypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
-                        'dtype for all three')
+        raise DtypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
+                         'dtype for all three')
 
 # %% ../nbs/05_linear.ipynb #5a1edbcc
 def lin(x:Tensor, # examples in rows (N, d)
@@ -33,7 +35,7 @@ def lin(x:Tensor, # examples in rows (N, d)
     _fits(x, w, b, 'lin')
     return torch.addmm(b, x, w)
 
-# %% ../nbs/05_linear.ipynb #6fea7230
+# %% ../nbs/05_linear.ipynb #b7ff61b9
 def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
              out:Tensor, # what went out (N, m); `out.g` (N, m) is the upstream gradient
              w:Tensor, # weights (d, m); receives `w.g` (d, m)
@@ -44,12 +46,12 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
 
     Raises as `lin` does, `ValueError` for an `out` of another shape, and what `upstream` raises."""
     _fits(inp, w, b, 'lin_grad', 'inp')
-    if not isinstance(out, Tensor): raise TypeError(f'lin_grad: out is {out!r:.40}, want a tensor')
+    if not isinstance(out, Tensor): raise DtypeError(f'lin_grad: out is {out!r:.40}, want a tensor')
     if out.shape != (inp.shape[0], w.shape[1]):
-        raise ValueError(f'lin_grad: out has shape {tuple(out.shape)}, '
+        raise ShapeError(f'lin_grad: out has shape {tuple(out.shape)}, '
                          f'want {(inp.shape[0], w.shape[1])}')
     if out.dtype != inp.dtype:
-        raise TypeError(f'lin_grad: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
+        raise DtypeError(f'lin_grad: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
     up = upstream(out, 'lin_grad')
     b.g = up.sum(0)
     w.g = inp.t() @ up

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 
-# %% ../nbs/07_module.ipynb #2a7c5214
+# %% ../nbs/07_module.ipynb #ce6bdec2
 from torch import Tensor
+from .clinic import ArgumentError, MethodError, OrderError, ReuseError
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .relu import relu, relu_grad
 
-# %% ../nbs/07_module.ipynb #722647a6
+# %% ../nbs/07_module.ipynb #09fb0acf
 class Module:
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
@@ -26,12 +27,12 @@ class Module:
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` where nothing has been computed yet."
         if self.args is None:
-            raise RuntimeError(f'{type(self).__name__}: backward before forward; call it first')
+            raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
         finally: del self.input_grad                    # back to the True of the class
-    def forward(self, *args): raise NotImplementedError(f'{type(self).__name__}.forward')
-    def bwd(self, out, *args): raise NotImplementedError(f'{type(self).__name__}.bwd')
+    def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
+    def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
     def parameters(self)->list:
         "The tensors that this module holds, apart from its last output."
         return [t for name,t in vars(self).items() if isinstance(t, Tensor) and name != 'out']
@@ -58,31 +59,31 @@ class Mse(Module):
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return mse(inp, targ)
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
-# %% ../nbs/07_module.ipynb #de45bf98
+# %% ../nbs/07_module.ipynb #295d3fcc
 def _used_once(things, kind, same):
     "Refuse a list in which two entries are the same thing, by the key function `same`."
     at = {}
     for k,t in enumerate(things):
         if same(t) in at:
             name = f'of shape {tuple(t.shape)}' if isinstance(t, Tensor) else type(t).__name__
-            raise ValueError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; its '
+            raise ReuseError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; its '
                              'gradients would have to be added, but .g is overwritten')
         at[same(t)] = k
 
-# %% ../nbs/07_module.ipynb #4591a763
+# %% ../nbs/07_module.ipynb #766f1b64
 def _checked(layers, loss):
     "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
     if not isinstance(layers, (list, tuple)):
-        raise TypeError(f'Model: layers is {layers!r:.40}, want a list of Modules')
+        raise ArgumentError(f'Model: layers is {layers!r:.40}, want a list of Modules')
     for k,l in enumerate((*layers, loss)):
         if not isinstance(l, Module):
-            raise TypeError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
+            raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
     _used_once((*layers, loss), 'layer', id)
     params = [p for layer in layers for p in layer.parameters()]
     _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
     return tuple(layers)
 
-# %% ../nbs/07_module.ipynb #1cb23fe3
+# %% ../nbs/07_module.ipynb #1970fe3b
 class Model:
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
@@ -100,7 +101,7 @@ class Model:
     def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        if not self.loss.args: raise RuntimeError('Model: backward before forward; call it first')
+        if not self.loss.args: raise OrderError('Model: backward before forward; call it first')
         self.loss.backward()
         have = [k for k,layer in enumerate(self.layers) if layer.parameters()]
         first = 0 if input_grad else min(have, default=len(self.layers))

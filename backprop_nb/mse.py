@@ -5,24 +5,26 @@
 # %% auto #0
 __all__ = ['mse', 'mse_grad']
 
-# %% ../nbs/03_mse.ipynb #293331ba
+# %% ../nbs/03_mse.ipynb #a72346a8
 import torch
 from torch import Tensor
+from .clinic import DtypeError, ShapeError
 from .gradcheck import upstream
 
-# %% ../nbs/03_mse.ipynb #ed67927d
+# %% ../nbs/03_mse.ipynb #9e00cf7e
 def _diff(output, targ, name='mse'):
     "`output - targ` in the shape of `output`; refuses shapes and dtypes that do not fit."
     for what,t in ('output', output), ('targ', targ):
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+        if not isinstance(t, Tensor):
+            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     if not output.is_floating_point():
-        raise TypeError(f'{name}: output is {output.dtype}, want a float')
+        raise DtypeError(f'{name}: output is {output.dtype}, want a float')
     if targ.is_floating_point() and targ.dtype != output.dtype:
-        raise TypeError(f'{name}: targ is {targ.dtype}, want {output.dtype}, the dtype of output')
+        raise DtypeError(f'{name}: targ is {targ.dtype}, want {output.dtype}, the dtype of output')
     if output.dim() == 2 and output.shape[1] == 1 and targ.shape == output.shape[:1]:
         targ = targ[:, None]
     if output.shape != targ.shape:
-        raise ValueError(f'{name}: output has shape {tuple(output.shape)} and targ '
+        raise ShapeError(f'{name}: output has shape {tuple(output.shape)} and targ '
                          f'{tuple(targ.shape)}, want (N, 1) with (N,), or two equal shapes')
     return output - targ
 

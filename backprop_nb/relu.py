@@ -5,20 +5,21 @@
 # %% auto #0
 __all__ = ['relu', 'relu_grad']
 
-# %% ../nbs/04_relu.ipynb #293331ba
+# %% ../nbs/04_relu.ipynb #a72346a8
 import torch
 from torch import Tensor
+from .clinic import DtypeError, ShapeError
 from .gradcheck import upstream
 
-# %% ../nbs/04_relu.ipynb #38a00232
+# %% ../nbs/04_relu.ipynb #dbdb6f71
 def relu(x:Tensor, # any shape, floating point
         )->Tensor: # same shape and dtype, nothing below 0
     "max(0, x), entry by entry. Raises `TypeError` for integers."
-    if not isinstance(x, Tensor): raise TypeError(f'relu: x is {x!r:.40}, want a tensor')
-    if not x.is_floating_point(): raise TypeError(f'relu: x is {x.dtype}, want a float')
+    if not isinstance(x, Tensor): raise DtypeError(f'relu: x is {x!r:.40}, want a tensor')
+    if not x.is_floating_point(): raise DtypeError(f'relu: x is {x.dtype}, want a float')
     return x.relu()
 
-# %% ../nbs/04_relu.ipynb #f20516ae
+# %% ../nbs/04_relu.ipynb #22358813
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
               out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
              )->None:
@@ -28,11 +29,11 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
     `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
     for name,t in ('inp', inp), ('out', out):
         if not isinstance(t, Tensor):
-            raise TypeError(f'relu_grad: {name} is {t!r:.40}, want a tensor')
+            raise DtypeError(f'relu_grad: {name} is {t!r:.40}, want a tensor')
     if inp.shape != out.shape:
-        raise ValueError(f'relu_grad: inp has shape {tuple(inp.shape)} and out {tuple(out.shape)}, '
+        raise ShapeError(f'relu_grad: inp has shape {tuple(inp.shape)} and out {tuple(out.shape)}, '
                          'want two equal shapes')
     if not inp.is_floating_point() or inp.dtype != out.dtype:
-        raise TypeError(f'relu_grad: inp is {inp.dtype} and out {out.dtype}, want one float dtype')
+        raise DtypeError(f'relu_grad: inp is {inp.dtype} and out {out.dtype}, want one float dtype')
     up,mask = upstream(out, 'relu_grad'), out.sign()
     inp.g = mask.mul_(up)

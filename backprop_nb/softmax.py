@@ -6,24 +6,26 @@
 __all__ = ['softmax', 'log_softmax', 'nll', 'cross_entropy', 'softmax_grad', 'log_softmax_grad', 'nll_grad', 'cross_entropy_grad',
            'CrossEntropy']
 
-# %% ../nbs/09_softmax.ipynb #8cee8556
+# %% ../nbs/09_softmax.ipynb #08e3a436
 import torch
 from torch import Tensor
+from .clinic import DtypeError, RangeError, ShapeError
 from .gradcheck import upstream
 from .module import Module
 
-# %% ../nbs/09_softmax.ipynb #2dbd6371
+# %% ../nbs/09_softmax.ipynb #3d225b8f
 def _scores(name, **tensors):
     "Refuse what is not one tensor (N, C) of floats, or two of one shape and dtype."
     for what,t in tensors.items():
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+        if not isinstance(t, Tensor):
+            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     first,*rest = tensors.values()
     if first.dim() != 2 or any(t.shape != first.shape for t in rest):
         shapes = ' and '.join(f'{what} has shape {tuple(t.shape)}' for what,t in tensors.items())
-        raise ValueError(f'{name}: {shapes}, want (N, C)' + ' for both' * len(rest))
+        raise ShapeError(f'{name}: {shapes}, want (N, C)' + ' for both' * len(rest))
     if not first.is_floating_point() or any(t.dtype != first.dtype for t in rest):
         dtypes = ' and '.join(f'{what} is {t.dtype}' for what,t in tensors.items())
-        raise TypeError(f'{name}: {dtypes}, want a float' + ', the same for both' * len(rest))
+        raise DtypeError(f'{name}: {dtypes}, want a float' + ', the same for both' * len(rest))
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
@@ -43,20 +45,21 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
     _scores('log_softmax', x=x)
     return x.log_softmax(1)
 
-# %% ../nbs/09_softmax.ipynb #44db9f1e
+# %% ../nbs/09_softmax.ipynb #3d7a5684
 def _labels(x, targ, name, what):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
     for n,t in (what, x), ('targ', targ):
-        if not isinstance(t, Tensor): raise TypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
+        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
     if x.dim() != 2 or targ.shape != x.shape[:1]:
-        raise ValueError(f'{name}: {what} has shape {tuple(x.shape)} and targ '
+        raise ShapeError(f'{name}: {what} has shape {tuple(x.shape)} and targ '
                          f'{tuple(targ.shape)}, want (N, C) and (N,), a label for each row')
-    if not x.is_floating_point(): raise TypeError(f'{name}: {what} is {x.dtype}, want a float')
-    if targ.dtype != torch.int64: raise TypeError(f'{name}: targ is {targ.dtype}, want torch.int64')
+    if not x.is_floating_point(): raise DtypeError(f'{name}: {what} is {x.dtype}, want a float')
+    if targ.dtype != torch.int64:
+        raise DtypeError(f'{name}: targ is {targ.dtype}, want torch.int64')
     if len(targ):
         lo,hi = (t.item() for t in targ.aminmax())
         if lo < 0 or hi >= x.shape[1]:
-            raise ValueError(f'{name}: targ holds {lo if lo < 0 else hi}, '
+            raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, '
                              f'want labels from 0 to {x.shape[1] - 1}')
     return targ.unsqueeze(1)
 

@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['kaiming', 'mlp', 'SGD', 'Adam', 'accuracy', 'History', 'fit', 'save_state', 'load_state', 'plot_history']
 
-# %% ../nbs/10_training.ipynb #d539879e
+# %% ../nbs/10_training.ipynb #e7fc32e5
 import hashlib, json, math, numbers, os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import torch
 from torch import Tensor
+from .clinic import (ArgumentError, DivergenceError, DtypeError, FileError, RangeError,
+                                ReuseError, ShapeError, UpstreamError)
 from .module import Lin, Model, Relu
 
-# %% ../nbs/10_training.ipynb #b49ef382
+# %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
            )->Tensor: # weights of this shape, on the default device
     """Normal random weights of variance 2 / fan-in, for layers that a `relu` follows.
@@ -21,17 +23,17 @@ def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
     The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
     Rectifiers (2015). Raises `ValueError` for shapes that are neither."""
     if len(shape) not in (2, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise ValueError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
+        raise ShapeError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
     fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
     return torch.randn(*shape) * math.sqrt(2 / fan_in)
 
-# %% ../nbs/10_training.ipynb #fdac580a
+# %% ../nbs/10_training.ipynb #9fc6dd01
 def mlp(*sizes:int, # numbers of features from the input to the output, such as 784, 50, 10
        )->list: # `Lin`, `Relu`, `Lin`, ..., `Lin`: the layers for a `Model`
     """Layers of a multilayer perceptron, weights by `kaiming`, biases 0.
 
     Raises `ValueError` for fewer than two sizes."""
-    if len(sizes) < 2: raise ValueError(f'mlp: sizes is {sizes}, want two or more')
+    if len(sizes) < 2: raise ShapeError(f'mlp: sizes is {sizes}, want two or more')
     layers = []
     for d,m in zip(sizes, sizes[1:]): layers += [Lin(kaiming(d, m), torch.zeros(m)), Relu()]
     return layers[:-1]
@@ -42,40 +44,40 @@ def _order(n, seed, epoch):
     g = torch.Generator('cpu').manual_seed(seed * 1_000_000 + epoch)
     return torch.randperm(n, generator=g, device='cpu')
 
-# %% ../nbs/10_training.ipynb #14648908
+# %% ../nbs/10_training.ipynb #877b0f15
 def _number(name, x, high=math.inf):
     "Refuse `x` unless it is a number with 0 <= x < high; the name is for the message."
     if not isinstance(x, (int, float)) or isinstance(x, bool):
-        raise TypeError(f'{name} is {x!r:.40}, want an int or float')
-    if not 0 <= x < high: raise ValueError(f'{name} is {x}, want 0 <= {name.split()[-1]} < {high}')
+        raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
+    if not 0 <= x < high: raise RangeError(f'{name} is {x}, want 0 <= {name.split()[-1]} < {high}')
 
 def _whole(name, n, low):
     "Refuse `n` unless it is a whole number, `low` or more."
     if not isinstance(n, numbers.Integral) or isinstance(n, bool):
-        raise TypeError(f'{name} is {n!r:.40}, want a whole number')
-    if n < low: raise ValueError(f'{name} is {n}, want {low} or more')
+        raise ArgumentError(f'{name} is {n!r:.40}, want a whole number')
+    if n < low: raise RangeError(f'{name} is {n}, want {low} or more')
 
-# %% ../nbs/10_training.ipynb #da9247e1
+# %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
     "`params` as a list of tensors of floats; refuses anything else, and what stands there twice."
     if isinstance(params, Tensor):
-        raise TypeError(f'{me}: params is one tensor, want a list, such as model.parameters()')
+        raise ArgumentError(f'{me}: params is one tensor, want a list, such as model.parameters()')
     params,at = list(params), {}
-    if not params: raise ValueError(f'{me}: params is empty, nothing would be learned')
+    if not params: raise RangeError(f'{me}: params is empty, nothing would be learned')
     for k,p in enumerate(params):
         if not isinstance(p, Tensor):
-            raise TypeError(f'{me}: params[{k}] is {p!r:.40}, want a tensor')
+            raise DtypeError(f'{me}: params[{k}] is {p!r:.40}, want a tensor')
         if not p.is_floating_point() or p.requires_grad:
-            raise TypeError(f'{me}: params[{k}] is {p.dtype} with requires_grad={p.requires_grad}, '
-                            'want floats that autograd does not watch')
+            raise DtypeError(f'{me}: params[{k}] is {p.dtype} with requires_grad='
+                             f'{p.requires_grad}, want floats that autograd does not watch')
         same = p.data_ptr() or id(p)
         if same in at:
-            raise ValueError(f'{me}: params[{k}] is params[{at[same]}] once more, '
+            raise ReuseError(f'{me}: params[{k}] is params[{at[same]}] once more, '
                              'it would be changed twice')
         at[same] = k
     return params
 
-# %% ../nbs/10_training.ipynb #55319d2d
+# %% ../nbs/10_training.ipynb #561f0d66
 class _Optimizer:
     "Parameters, learning rate, number of steps; subclasses define `update` and two lists of names."
     settings,moments = (), ()
@@ -91,10 +93,10 @@ class _Optimizer:
         grads = [getattr(p, 'g', None) for p in self.params]
         for k,(p,g) in enumerate(zip(self.params, grads)):
             if not isinstance(g, Tensor):
-                raise AttributeError(f'{type(self).__name__}: params[{k}] {tuple(p.shape)} has no '
-                                     'gradient in .g; run backward first')
+                raise UpstreamError(f'{type(self).__name__}: params[{k}] {tuple(p.shape)} has no '
+                                    'gradient in .g; run backward first')
             if g.shape != p.shape or g.dtype != p.dtype:
-                raise ValueError(f'{type(self).__name__}: params[{k}].g is {tuple(g.shape)}, '
+                raise ShapeError(f'{type(self).__name__}: params[{k}].g is {tuple(g.shape)}, '
                                  f'{g.dtype}, want {tuple(p.shape)}, {p.dtype}')
         self.t += 1
         self.update(grads)
@@ -121,7 +123,7 @@ class SGD(_Optimizer):
         for v,g in zip(self.velocity, grads): v.mul_(self.momentum).add_(g)
         for p,v in zip(self.params, self.velocity or grads): p.sub_(v, alpha=self.lr)
 
-# %% ../nbs/10_training.ipynb #53b01503
+# %% ../nbs/10_training.ipynb #8ebcb3f1
 class Adam(_Optimizer):
     """Step lr m / (sqrt(v) + eps), m and v the corrected running means of p.g and its square.
 
@@ -133,7 +135,7 @@ class Adam(_Optimizer):
                  eps:float=1e-8): # keeps the divisor from 0
         super().__init__(params, lr)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f'Adam: betas is {betas!r:.40}, want two numbers')
+            raise RangeError(f'Adam: betas is {betas!r:.40}, want two numbers')
         for k in range(2): _number(f'Adam: betas[{k}]', betas[k], 1)
         _number('Adam: eps', eps)
         self.betas,self.eps = tuple(betas), eps
@@ -146,15 +148,15 @@ class Adam(_Optimizer):
             v.mul_(b2).addcmul_(g, g, value=1 - b2)
             p.addcdiv_(m, v.sqrt().add_(self.eps * c), value=-self.lr * c / (1 - b1**self.t))
 
-# %% ../nbs/10_training.ipynb #76f73382
+# %% ../nbs/10_training.ipynb #072c0669
 def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
     "Go through the examples in this order; the mean of their losses on the way."
     total = 0.
     for k,at in enumerate(order.split(batch_size), 1):
         loss = model(x[at], y[at])
         if not math.isfinite(value := loss.item()):
-            raise FloatingPointError(f'fit: the loss is {value} in epoch {epoch}, step {k}; '
-                                     f'a smaller lr than {opt.lr} may help')
+            raise DivergenceError(f'fit: the loss is {value} in epoch {epoch}, step {k}; '
+                                  f'a smaller lr than {opt.lr} may help')
         model.backward()
         opt.step()
         total += value * len(at)
@@ -172,14 +174,14 @@ def _evaluate(model, x, y, batch_size=1000):
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
 
-# %% ../nbs/10_training.ipynb #028337b2
+# %% ../nbs/10_training.ipynb #69d56c29
 def _pair(name, data):
     "Inputs and targets of a TensorDataset, or of a pair of tensors; refuses anything else."
     pair = getattr(data, 'tensors', data)
     if not isinstance(pair, (tuple, list)) or not all(isinstance(t, Tensor) for t in pair):
-        raise TypeError(f'{name} is {type(data).__name__}, want a TensorDataset or two tensors')
+        raise ArgumentError(f'{name} is {type(data).__name__}, want a TensorDataset or two tensors')
     if len(pair) != 2 or len(pair[0]) != len(pair[1]) or not len(pair[0]):
-        raise ValueError(f'{name} has tensors of length {[*map(len, pair)]}, want two of one '
+        raise ShapeError(f'{name} has tensors of length {[*map(len, pair)]}, want two of one '
                          'length, 1 or more')
     return pair
 
@@ -188,7 +190,7 @@ def accuracy(model:Model, # its outputs (N, C) are scores of C classes
             )->float: # from 0 to 1
     "The fraction of the examples whose highest score stands at the label."
     right = _evaluate(model, *_pair('accuracy: data', data))[1]
-    if right is None: raise ValueError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
+    if right is None: raise ShapeError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
                                        'integers; these have no classes')
     return right
 
@@ -222,18 +224,18 @@ def _run(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
             for column in vars(history).values(): del column[epoch:]
             raise
 
-# %% ../nbs/10_training.ipynb #697a2c2b
+# %% ../nbs/10_training.ipynb #fd7ae705
 def _belongs(who, model, opt, history):
     "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
     if not isinstance(opt, _Optimizer):
-        raise TypeError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want SGD or '
-                        'Adam of this package')
+        raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
+                            'SGD or Adam of this package')
     if not isinstance(history, History):
-        raise TypeError(f'{who}: history is {type(history).__name__}, want a History')
+        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
     mine = {id(p) for p in model.parameters()}
     for k,p in enumerate(opt.params):
         if id(p) not in mine:
-            raise ValueError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
+            raise RangeError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
                              'no parameter of this model; make it from model.parameters()')
 
 # %% ../nbs/10_training.ipynb #2cc75393
@@ -301,7 +303,7 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/10_training.ipynb #22de942b
+# %% ../nbs/10_training.ipynb #085e5515
 def _read_state(path):
     "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
     from safetensors import SafetensorError, safe_open
@@ -309,14 +311,14 @@ def _read_state(path):
         with safe_open(path, 'pt') as f:
             tensors,meta = {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}
     except SafetensorError as e:
-        raise ValueError(f'load_state: {path} is damaged, or no safetensors file: {e}') from e
+        raise FileError(f'load_state: {path} is damaged, or no safetensors file: {e}') from e
     if 'backprop_nb' not in meta:
-        raise ValueError(f'load_state: {path} was not written by save_state')
+        raise FileError(f'load_state: {path} was not written by save_state')
     if _digest(meta['backprop_nb'], tensors) != meta.get('sha256'):
-        raise ValueError(f'load_state: {path} is damaged, its checksum does not fit')
+        raise FileError(f'load_state: {path} is damaged, its checksum does not fit')
     return json.loads(meta['backprop_nb']), tensors
 
-# %% ../nbs/10_training.ipynb #e45cac98
+# %% ../nbs/10_training.ipynb #117b2c16
 def load_state(path:str|Path, # what `save_state` wrote
                model:Model, # with parameters of the same shapes; they are overwritten
                opt:SGD|Adam, # with the same settings; its moments, number of steps and lr change
@@ -327,13 +329,13 @@ def load_state(path:str|Path, # what `save_state` wrote
     _belongs('load_state', model, opt, History())
     about,tensors = _read_state(path)
     if about['kind'] != _kind(opt):
-        raise ValueError(f'load_state: {path} was saved with {about["kind"]}, here is {_kind(opt)}')
+        raise FileError(f'load_state: {path} was saved with {about["kind"]}, here is {_kind(opt)}')
     state = _state(model, opt)
     for name in {**state, **tensors}:
         found,want = [f'{tuple(d[name].shape)}, {d[name].dtype}' if name in d else 'missing'
                       for d in (tensors, state)]
         if found != want:
-            raise ValueError(f'load_state: {name} is {found} in {path}, and {want} here')
+            raise FileError(f'load_state: {name} is {found} in {path}, and {want} here')
     for name,t in state.items(): t.copy_(tensors[name])
     opt.t,opt.lr = about['t'], about['lr']
     return History(**about['history'])

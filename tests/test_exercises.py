@@ -1,0 +1,171 @@
+"The checker names what is wrong, passes what is right, and every exercise stands in its chapter."
+import inspect, json, re
+from pathlib import Path
+import nbformat, pytest, torch
+import slips
+from run_course import ROOT
+from torch import Tensor
+from backprop_nb import exercises
+from backprop_nb.exercises import (check, diagnose, exercise, hint, keep_progress, progress,
+                                   solution)
+from backprop_nb.grade import _space, exercise_cells, grade, main
+
+ALL = slips.load()
+CHAPTERS = sorted((ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    "A progress file of this test's own."
+    monkeypatch.setitem(exercises._place, 'file', tmp_path/'progress.json')
+    exercises._given.clear()
+    return tmp_path/'progress.json'
+
+@pytest.fixture(params=ALL)
+def ex(request): return ALL[request.param]
+
+def noise(x, k):
+    "Random numbers, or words, in the form of `x`."
+    if isinstance(x, dict): return {n: noise(v, k) for n, v in x.items()}
+    if isinstance(x, str): return 'something else'
+    torch.manual_seed(100 + k)
+    if not isinstance(x, Tensor) and isinstance(x, (tuple, list)) and isinstance(x[0], Tensor):
+        return type(x)(noise(t, k + i) for i, t in enumerate(x))
+    x = torch.as_tensor(x) if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
+    return torch.randn_like(x) if x.is_floating_point() else x
+
+def nonsense(ex, k):
+    "An answer of the right form that has nothing to do with the question."
+    if ex.inputs is None: return noise(ex.solution(), k)
+    if not ex.forward: return lambda *args: noise(ex.solution(*args), k)
+    def f(*args):
+        ex.solution(*args)
+        for n in slips.gradients(ex, args):
+            x = slips.Args(ex, args).by[n[:-2]]
+            x.g = noise(x.g, k)
+    return f
+
+def test_solution_passes(ex):
+    answer = ex.solution if ex.inputs else ex.solution()
+    assert diagnose(ex.name, answer).state == 'done'
+
+def test_planted_slips_are_named(ex):
+    found = slips.plants(ex)
+    verdicts = [(key, f, diagnose(ex.name, f)) for key, f in found]
+    bad = [f'{key} planted: {v}' for key, f, v in verdicts if not slips.named(ex, key, f, v)]
+    assert len(found) >= 2 and not bad, '\n'.join(bad)
+
+@pytest.mark.parametrize('k', range(3))
+def test_nonsense_is_not_diagnosed(ex, k):
+    if ex.run: pytest.skip('its answers are no plain functions')
+    answer = nonsense(ex, k)
+    verdict = diagnose(ex.name, answer)
+    assert (verdict.state, verdict.slips) == ('not yet', ())
+
+def test_help(ex, capsys):
+    assert 2 <= len(ex.hints) <= 5 and len(set(ex.hints)) == len(ex.hints)
+    for _ in range(len(ex.hints) + 1): hint(ex.name)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(ex.hints) + 1 and said[-1] == said[-2]
+    assert all(h in s for h, s in zip(ex.hints, said))
+    solution(ex.name)
+    said = capsys.readouterr().out
+    assert re.search(rf'(def|class) {ex.solution.__name__}\b', said) and '@exercise' not in said
+    assert len(inspect.getdoc(ex.solution)) > 60
+
+@pytest.mark.parametrize('path', CHAPTERS, ids=lambda p: p.stem)
+def test_chapter(path, capsys):
+    nb = nbformat.read(path, as_version=4)
+    own = {n: x for n, x in ALL.items() if n[:2] == path.stem[:2]}
+    text = '\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')
+    headings = [h for h in re.findall(r'^## (.*)', text, re.M) if not h.startswith('Appendix')]
+    assert 2 <= len(own) <= 4 and headings[-1] == 'Your turn'
+    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]', text, re.M)
+    assert titles == [(n, x.title) for n, x in own.items()]
+    cells = exercise_cells(path)
+    assert cells.keys() == own.keys()
+    for n, code in cells.items():
+        space = _space() | {'check': check}
+        exec(code, space)
+        still = ': the slip is still in it' if own[n].given else ''
+        assert capsys.readouterr().out == f'{n} not written yet{still}\n'
+        f = own[n].solution
+        if own[n].inputs and not own[n].run:
+            stub = space[re.search(rf"check\('{n}', (\w+)\)", code)[1]]
+            assert [*inspect.signature(stub).parameters] == [*inspect.signature(f).parameters]
+    assert f"progress('{path.stem[:2]}')" in [c.source for c in nb.cells]
+
+def test_a_chapter_does_not_show_its_solutions():
+    code = {re.sub(r'\s', '', c.source) for p in CHAPTERS
+            for c in nbformat.read(p, as_version=4).cells if c.cell_type == 'code'}
+    for ex in ALL.values():
+        if not ex.forward: continue
+        body = exercises._source(ex.solution).split('\n', 1)[-1]
+        assert not any(re.sub(r'\s', '', body) in c for c in code), ex.name
+
+NAME = '04.2'
+def right(): return ALL[NAME].solution
+
+def test_progress_is_kept(place, capsys):
+    check(NAME, right())
+    day = json.loads(place.read_text())[NAME]
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d', day)
+    check(NAME, lambda *args: None)  # what is done stays done
+    progress(NAME[:2])
+    said = capsys.readouterr().out.splitlines()
+    assert any(l.startswith(NAME) and l.endswith(day) for l in said)
+    assert said[-1] == f'1 of {sum(n.startswith(NAME[:2]) for n in ALL)} done'
+    assert [p.name for p in place.parent.iterdir()] == [place.name]
+
+@pytest.mark.parametrize('damage', ['{"04.2": ', '[1]', '{"04.2": 1}', '\x00'])
+def test_a_damaged_file_is_set_aside(place, capsys, damage):
+    place.write_text(damage)
+    check(NAME, right())
+    assert 'kept as progress.damaged-1' in capsys.readouterr().out
+    assert place.with_suffix('.damaged-1').read_text() == damage
+    assert [*json.loads(place.read_text())] == [NAME]
+    place.write_text(damage * 2)
+    progress()
+    assert place.with_suffix('.damaged-1').read_text() == damage
+    assert place.with_suffix('.damaged-2').read_text() == damage * 2
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path, capsys):
+    (tmp_path/'file').write_text('')
+    keep_progress(tmp_path/'file'/'progress.json')
+    check(NAME, right())
+    assert 'cannot be written' in capsys.readouterr().out
+
+def test_the_place_can_be_chosen(tmp_path, monkeypatch):
+    exercises._place.clear()
+    monkeypatch.setenv('BACKPROP_NB_PROGRESS', str(tmp_path/'a.json'))
+    assert keep_progress() == tmp_path/'a.json'
+    assert keep_progress(tmp_path/'b.json') == keep_progress() == tmp_path/'b.json'
+
+def written(path, *cells, **more):
+    path.write_text(json.dumps({'cells': [{'cell_type': 'code', 'source': c} for c in cells], **more}))
+    return path
+
+STUB = f"def f(inp, out, *more): {{}}\ncheck('{NAME}', f)"
+
+@pytest.mark.parametrize('body, state, word', [
+    ('inp.g = ...', 'not written yet', 'open'),
+    ('inp.g = out.g * nothing', 'not yet', 'raises'),
+    ('inp.g = torch.ones_like(inp) * 7.31', 'not yet', 'wrong'),
+    ('import os; os._exit(1)', 'no end', 'no end'),
+    ('import sys; sys.exit()', 'raises', 'raises'),
+    ('a = = 1', 'raises', 'raises')])
+def test_grade(tmp_path, capsys, body, state, word):
+    path = written(tmp_path/'x.ipynb', '%pip list', STUB.format(body), 'raise KeyboardInterrupt')
+    assert grade(path, 3)[NAME].state == state
+    assert main([str(tmp_path), '--seconds', '3']) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[1] == word.split()[0]
+
+def test_grade_runs_nothing_else(tmp_path):
+    trace = tmp_path/'trace'
+    path = written(tmp_path/'x.ipynb', f'open({str(trace)!r}, "w")', STUB.format('inp.g = ...'))
+    assert grade(path)[NAME].state == 'not written yet' and not trace.exists()
+
+def test_grade_names_what_is_no_notebook(tmp_path, capsys):
+    (tmp_path/'x.ipynb').write_text('{')
+    assert main([str(tmp_path)]) == 1
+    assert 'x.ipynb is no notebook' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='no notebooks'): main([str(tmp_path/'nowhere')])

@@ -1,0 +1,187 @@
+"""Plant every slip in every exercise, and see whether the checker names it: `python tools/slips.py`.
+
+A planted fault is a wrong function (or value) made from the solution, with the key that
+`diagnose` should give. One that changes no number in any case of the exercise is left out."""
+import inspect, sys
+from collections import Counter
+from importlib import import_module
+import torch
+from torch import Tensor
+from backprop_nb.exercises import (EXERCISES, SLIPS, _close, _only, _out, _outcome, _right, _run,
+                                   diagnose)
+from backprop_nb.gradcheck import _names
+
+def load():
+    "All exercises, by name."
+    import_module('backprop_nb.answers')
+    return dict(sorted(EXERCISES.items()))
+
+def batch(args):
+    "How many examples there are: the first size of the first tensor."
+    return next((len(x) for x in args if isinstance(x, Tensor) and x.dim()), 1)
+
+CHANGES = {  # key of the slip -> (gradient or result, number of examples) -> wrong one
+    'sign': lambda t, N: -t,
+    'twice': lambda t, N: 2 * t,
+    'half': lambda t, N: t / 2,
+    ('sum for mean', 'N'): lambda t, N: t * N,
+    ('mean for sum', 'N'): lambda t, N: t / N,
+    'transposed': lambda t, N: t.t() if t.dim() == 2 else t,
+    'axis kept': lambda t, N: t[None],
+    'axis lost': lambda t, N: t.squeeze(),
+    'broadcast': lambda t, N: t - t.t() + t if t.dim() == 2 and t.shape[1] == 1 else t,
+    'reversed': lambda t, N: t.flip(0) if t.dim() == 1 else t,
+    'dtype': lambda t, N: t.float() if t.dtype == torch.float64 else t,
+}
+
+UPSTREAMS = {'upstream dropped': torch.ones_like, ('one example', 0): _only(0),
+             ('one example', -1): _only(-1)}
+
+class Args:
+    "The arguments of a gradient function, and which of them have a gradient."
+    def __init__(self, ex, args):
+        self.names,at = _names(ex.solution, args[:at_out(ex)] + args[at_out(ex)+1:])
+        self.out,self.rest = args[at],args[:at] + args[at+1:]
+        self.by = {n: x for n,x in zip(self.names, self.rest) if isinstance(x, Tensor)}
+
+def at_out(ex): return [*inspect.signature(ex.solution).parameters].index('out')
+
+def gradients(ex, args, upstream=None):
+    "The gradients of the solution, written nowhere: {'x.g': tensor}."
+    call,held = Args(ex, args),{}
+    own = [x.clone() if isinstance(x, Tensor) else x for x in args]
+    own[at_out(ex)].g = call.out.g if upstream is None else upstream(call.out)
+    ex.solution(*own)
+    again = Args(ex, own)
+    return {f'{n}.g': x.g for n,x in again.by.items() if hasattr(x, 'g')}
+
+def gradient_plants(ex, n):
+    "Wrong gradient functions: (key, function), wrong in the gradient `n`, such as 'w.g'."
+    def wrong(make):
+        def f(*args):
+            right = gradients(ex, args)
+            for m,g in (right | {n: make(args, right)}).items():
+                if g is not None: Args(ex, args).by[m[:-2]].g = g
+        return f
+    for key,change in CHANGES.items():
+        yield key, wrong(lambda args, right, change=change: change(right[n], batch(args)))
+    for key,up in UPSTREAMS.items():
+        yield key, wrong(lambda args, right, up=up: gradients(ex, args, up)[n])
+    if all(_out(ex, k)[0].shape == _run(ex.solution, ex, k)[0][n].shape for k in cases(ex)):
+        yield 'forward', wrong(lambda args, right: args[at_out(ex)].clone())
+        yield 'local dropped', wrong(lambda args, right: args[at_out(ex)].g.clone())
+    yield 'accumulates', wrong(lambda args, right: right[n] + Args(ex, args).by[n[:-2]].g)
+    yield 'batch sum missing', wrong(lambda args, right: parts(ex, args, n))
+    names = [*_run(ex.solution, ex, 0)[0]]
+    if len(names) > 1: yield ('not written', n), wrong(lambda args, right: None)
+    for m in names:
+        if m != n: yield ('wrong input', m), wrong(lambda args, right, m=m: right[m])
+
+def parts(ex, args, n):
+    "The part of each example in a sum over the batch; the gradient itself where it is no sum."
+    out = args[at_out(ex)]
+    if not out.dim() or not len(out): return gradients(ex, args)[n]
+    def only(k):
+        def up(o):
+            g = torch.zeros_like(o)
+            g[k] = out.g[k]
+            return g
+        return up
+    each = torch.stack([gradients(ex, args, only(k))[n] for k in range(len(out))])
+    summed = n[:-2] != Args(ex, args).names[0]
+    return each if summed and len(out) == batch(args) else gradients(ex, args)[n]
+
+def behaviour_plants(ex):
+    "Wrong ways to leave the right numbers."
+    def into_upstream(*args):
+        ex.solution(*args)
+        args[at_out(ex)].g.mul_(0.5)
+    def into_input(*args):
+        ex.solution(*args)
+        args[0].add_(1.)
+    def returns(*args): return [*gradients(ex, args).values()][0]
+    def raises(*args): raise ValueError('a mistake')
+    yield ('wrote into an input', 'out.g'), into_upstream
+    yield ('wrote into an input', Args(ex, [torch.zeros(())] * arity(ex)).names[0]), into_input
+    yield 'returned', returns
+    yield 'raises', raises
+
+def cases(ex): return range(len(ex.sizes))
+def arity(ex): return len(inspect.signature(ex.solution).parameters)
+
+def value_plants(ex):
+    "Wrong values, where the question is for a value."
+    right = ex.solution()
+    for n,x in (right.items() if isinstance(right, dict) else [('', right)]):
+        if isinstance(x, str): continue
+        for key in 'sign', 'twice', 'half', 'reversed':
+            wrong = CHANGES[key](torch.as_tensor(x, dtype=torch.float64), 1)
+            wrong = {**right, n: wrong} if n else wrong
+            if not any(same_value(ex, wrong, own) for own in ex.slips.values()): yield key, wrong
+
+def same_value(ex, a, b):
+    "Are two answers on paper the same?"
+    (a, _), (b, _) = (_run(x, ex, 0) for x in (a, b))
+    return a.keys() == b.keys() and all(_right(ex, a[n], b[n]) for n in a)
+
+def function_plants(ex):
+    "Wrong functions, where the answer is a function that returns something."
+    def wrong(change):
+        def f(*args):
+            got = ex.solution(*args)
+            return change(got, batch(args)) if isinstance(got, Tensor) else got
+        return f
+    for key,change in CHANGES.items(): yield key, wrong(change)
+    def raises(*args): raise ValueError('a mistake')
+    yield 'raises', raises
+
+def changes_something(ex, f):
+    "Is a planted answer wrong in some case?"
+    for k in cases(ex):
+        want,_ = _run(ex.solution, ex, k)
+        try: got,_ = _run(f, ex, k)
+        except Exception: return True
+        if got.keys() != want.keys() or not all(_right(ex, got[n], want[n]) for n in want): return True
+    return False
+
+def plants(ex):
+    "All faults that make a wrong answer of this exercise, as (key, answer)."
+    found = []
+    if ex.inputs is None: found += value_plants(ex)
+    elif ex.forward:
+        for n in _run(ex.solution, ex, 0)[0]: found += gradient_plants(ex, n)
+        found += behaviour_plants(ex)
+    elif not ex.run: found += function_plants(ex)
+    found += ex.slips.items()
+    return [(key, f) for key,f in found if changes_something(ex, f)]
+
+def word(key): return key[0] if isinstance(key, tuple) else key
+
+def named(ex, key, f, verdict):
+    """Does the verdict name the slip that was planted, and no other?
+
+    A slip of the exercise itself that gives the same numbers in every case is as good a name."""
+    said = [*map(word, verdict.slips)]
+    if said == [word(key)]: return True
+    return len(said) == 1 and said[0] in ex.slips and same(ex, f, ex.slips[said[0]])
+
+def same(ex, f, g):
+    "Do two answers give the same numbers in every case?"
+    runs = [[_outcome(h, ex, k) for h in (f, g)] for k in cases(ex)]
+    return all(a.keys() == b.keys() and all(_close(a[n], b[n]) for n in a) for a,b in runs)
+
+def main():
+    seen,right = Counter(),Counter()
+    for name,ex in load().items():
+        for key,f in plants(ex):
+            kind = word(key) if word(key) in SLIPS else 'a slip of one exercise'
+            verdict = diagnose(name, f)
+            ok = named(ex, key, f, verdict)
+            seen[kind] += 1
+            right[kind] += ok
+            if not ok: print(f'{key} planted: {verdict}\n')
+    for kind,k in sorted(seen.items()): print(f'{kind:30}{right[kind]:5} of {k:5} named')
+    print(f'{"all":30}{right.total():5} of {seen.total():5}')
+    return 0 if right == seen else 1
+
+if __name__ == '__main__': sys.exit(main())
