@@ -12,11 +12,13 @@ cfg = config['DEFAULT']
 if cfg['license'] != 'apache2': raise ValueError(f"only apache2 is known, not {cfg['license']}")
 status = ['Planning', 'Pre-Alpha', 'Alpha', 'Beta', 'Production/Stable'][int(cfg['status']) - 1]
 
-# A package index shows the README outside of the repository: there, relative links become absolute.
+# A package index shows the README outside of the repository and without mathematics: there,
+# relative links become absolute, and its few short formulas become italics.
 kind = {'!': 'raw', '': 'blob'}  # pictures, pages
-readme = re.sub(r'(!?)\[[^][]*\]\((?=nbs/|LICENSE|CONTRIBUTING)',
-                lambda m: f"{m[0]}{cfg['git_url']}/{kind[m[1]]}/{cfg['branch']}/",
-                (here / 'README.md').read_text(encoding='utf-8'))
+readme = (here / 'README.md').read_text(encoding='utf-8')
+readme = re.sub(r'(!?)\[[^][]*\]\((?!\w+:|#)',
+                lambda m: f"{m[0]}{cfg['git_url']}/{kind[m[1]]}/{cfg['branch']}/", readme)
+readme = re.sub(r'\$([^$`\n]+)\$', r'*\1*', readme)
 
 setup(
     name=cfg['lib_name'],
@@ -27,6 +29,10 @@ setup(
     author=cfg['author'],
     author_email=cfg['author_email'],
     url=cfg['git_url'],
+    project_urls={
+        'Documentation': cfg['doc_host'] + cfg['doc_baseurl'],
+        'Changelog': f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md",
+    },
     license='Apache-2.0',
     license_files=['LICENSE'],
     keywords=cfg['keywords'].split(),

@@ -1,4 +1,4 @@
-import shutil
+import shutil, subprocess, sys
 import pytest
 from hypothesis import settings
 from run_course import ROOT
@@ -7,9 +7,22 @@ from run_course import ROOT
 settings.register_profile('course', derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile('course')
 
+def copied(folder):
+    "A copy of the tree without what git ignores."
+    ignored = [p.strip('/') for p in (ROOT/'.gitignore').read_text().split()]
+    return shutil.copytree(ROOT, folder/'copy', ignore=shutil.ignore_patterns('.git', *ignored))
+
 @pytest.fixture(scope='module')
 def copy(tmp_path_factory):
-    "A copy of the tree without what git ignores, for tests that write."
-    ignored = [p.strip('/') for p in (ROOT/'.gitignore').read_text().split()]
-    return shutil.copytree(ROOT, tmp_path_factory.mktemp('tree')/'copy',
-                           ignore=shutil.ignore_patterns('.git', *ignored))
+    "A copy of the tree, for tests that write."
+    return copied(tmp_path_factory.mktemp('tree'))
+
+@pytest.fixture(scope='session')
+def dist(tmp_path_factory):
+    "A folder with the source distribution, made from a copy of the tree, and its wheel."
+    tree = copied(tmp_path_factory.mktemp('built'))
+    subprocess.run([sys.executable, '-m', 'build', '--no-isolation'], cwd=tree, check=True)
+    return tree/'dist'
+
+@pytest.fixture(scope='session')
+def wheel(dist): return next(dist.glob('*.whl'))

@@ -1,6 +1,7 @@
-"The wheel holds what it should; each notebook runs with it, alone and without a network."
+"The wheel holds what it should; each notebook runs with it, alone and offline; as on Colab, too."
 import os, subprocess, sys, zipfile
-import pytest
+import nbformat, pytest
+from outputs import compare
 from run_course import ROOT, run
 from sync import settings
 
@@ -26,14 +27,12 @@ def peer(args): return args[1][0] if isinstance(args[1], tuple) else None  # Non
 for name in ('connect', 'connect_ex'): guard(name, peer)
 for name in ('getaddrinfo', 'gethostbyname', 'gethostbyname_ex'): guard(name, lambda args: args[0])
 '''
+COLAB = '''
+import sys, types
+for name in ('google', 'google.colab'): sys.modules[name] = types.ModuleType(name)
+'''
 
 def python(*args, **kwargs): return subprocess.run([PYTHON, *args], check=True, text=True, **kwargs)
-
-@pytest.fixture(scope='module')
-def wheel(copy):
-    "The wheel, made from the source distribution, made from a copy of the tree."
-    subprocess.run([sys.executable, '-m', 'build', '--no-isolation'], cwd=copy, check=True)
-    return next((copy/'dist').glob('*.whl'))
 
 @pytest.fixture(scope='module')
 def env(wheel, tmp_path_factory):
@@ -83,3 +82,30 @@ def test_notebook_alone(path, env, tmp_path):
     r = run(path, python=PYTHON, env={**env, 'NETWORK_LOG': str(log)})
     if r.error: pytest.fail(r.error, pytrace=False)
     assert not log.exists(), log.read_text()
+
+@pytest.fixture
+def colab(env, wheel, tmp_path):
+    "As on Colab: what the package requires is there, the package is not; pip finds it in a folder."
+    name = CFG['lib_name']
+    (tmp_path/'sitecustomize.py').write_text(NO_NETWORK + COLAB)
+    python('-m', 'pip', 'uninstall', '-q', '-y', name, env=env)
+    yield {**env, 'PYTHONPATH': str(tmp_path), 'NETWORK_LOG': str(tmp_path/'network.log'),
+           'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(wheel.parent)}
+    python('-m', 'pip', 'install', '-q', '--force-reinstall', '--no-deps', wheel, env=env)
+
+def installed(env):
+    out = python('-m', 'pip', 'list', '--format=freeze', env=env, stdout=subprocess.PIPE).stdout
+    return set(out.split('\n'))
+
+def test_colab(colab, tmp_path):
+    path, before = ROOT/'nbs'/'04_relu.ipynb', installed(colab)
+    saved = nbformat.read(path, as_version=4)
+    assert not any(p.startswith(CFG['lib_name']) for p in before)
+    r = run(path, python=PYTHON, env=colab)
+    if r.error: pytest.fail(r.error, pytrace=False)
+    assert not (tmp_path/'network.log').exists(), (tmp_path/'network.log').read_text()
+    after = installed(colab)
+    assert before < after and after - before == {f"{CFG['lib_name']}=={CFG['version']}"}
+    assert r.nb.cells[1].outputs and not saved.cells[1].outputs  # pip has said something
+    r.nb.cells[1].outputs = []
+    assert not compare(saved, r.nb)

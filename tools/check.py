@@ -27,7 +27,8 @@ def stream(*args) -> tuple:
     return proc.wait(), last
 
 def main() -> int:
-    needed = 'nbdev', 'nbclient', 'nbconvert', 'pytest', 'hypothesis', 'build'
+    needed = ('nbdev', 'nbclient', 'nbconvert', 'pytest', 'hypothesis', 'build', 'jupyterlab', 'twine',
+              'yaml', 'markdown_it', 'mdit_py_plugins', 'playwright', 'sphinx', 'myst_nb')
     lacking = [m for m in needed if not find_spec(m)]
     if lacking: sys.exit(f'no {", ".join(lacking)} here; run: pip install -e ".[dev]"')
     sys.stdout.reconfigure(errors='replace')  # for consoles that know fewer letters

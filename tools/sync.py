@@ -12,6 +12,7 @@ import nbformat
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
+LINKING = 'CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff'
 LINK = re.compile(r'(\]\(|href="|src=")(?!\w+:|#|/)([^)"#\s]+)')  # the path of a relative link
 
 def settings(root=ROOT):
@@ -63,8 +64,8 @@ def wanted(root=ROOT) -> dict:
     "What each file that follows settings.ini or the index should hold; None for a stale picture."
     root, cfg = Path(root), settings(root)
     nbs = root/cfg['nbs_path']
-    files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg)
-             for p in [*sorted(nbs.glob('*.ipynb')), root/'CONTRIBUTING.md'] if p.exists()}
+    linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
+    files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}
