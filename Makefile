@@ -7,9 +7,10 @@ MIN    := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 # An active virtualenv, and whatever else points Python elsewhere, is not ours.
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help course lab test bench mutants clean FORCE
+.PHONY: help course lab site test bench mutants clean FORCE
 help:
-	@echo "make course   run every notebook in its own fresh kernel, into _build/notebooks"
+	@echo "make course   run every notebook in its own fresh kernel, then make the site of them"
+	@echo "make site     make the site of the saved notebooks, nothing is run: _build/site"
 	@echo "make lab      open the course in JupyterLab"
 	@echo "make test     check notebooks, package and links (takes some minutes)"
 	@echo "make bench    measure speed and memory against autograd"
@@ -19,6 +20,10 @@ help:
 
 course: $(STAMP)
 	@$(PY) tools/run_course.py
+	@$(PY) tools/build_site.py _build/notebooks
+
+site: $(STAMP)
+	@$(PY) tools/build_site.py
 
 lab: $(STAMP)
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/nbs/index.ipynb \
