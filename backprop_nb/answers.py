@@ -143,31 +143,70 @@ def _first_try(out):
 def _wiped(out):
     for v in out.nodes(): v.g = 0.
 
-# %% ../nbs/answers.ipynb #26f2d296
+# %% ../nbs/answers.ipynb #aef29d92
 def _local_alone(out):
     _walk()(out)
     for v in out.nodes()[:-1]:
         v.g = sum(d for x in out.nodes() for a,d in zip(x.args, x.local) if a is v)
+
+def _search(place):
+    "The backward pass in the order of a search from the output, by a list of what is still to do."
+    def backward(out):
+        _wiped(out)
+        todo,seen,out.g = [out],{out},1.
+        while todo:
+            v = todo.pop(place)
+            for a,local in zip(v.args, v.local):
+                a.g += local * v.g
+                if a not in seen: todo.append(a)
+                seen.add(a)
+    return backward
+
+def _needs_numbers(out):
+    for v in out.nodes(): v.g *= 0
+    out.g = 1.
+    for v in reversed(out.nodes()):
+        for a,local in zip(v.args, v.local): a.g += local * v.g
+
+# %% ../nbs/answers.ipynb #065c1b2d
+from backprop_nb.exercises import Slip
+
+_FRESH = 'it goes wrong on Values that no pass has been through; their .g is None'
 
 def _graph(seed):
     "The output of a graph in which values are used twice; another pass has been through it."
     a,b = Value(round(torch.randn(seed)[-1].item() + 1.5, 1)),Value(-0.8)
     s = a * b
     t = s.tanh() - s * b
-    out = t * t
+    out = s + 5 * s if seed > 4000 else t * t
     out.label = 'out'
     out.backward(3.)
     return (out,)
 
-def _run_walk(backward, args, upstream):
-    "The gradients that a backward pass leaves."
-    returned = backward(*args)
-    if returned is ...: return ...
-    if returned is not None: raise ValueError('the function returns something, want None')
-    a,b,s,*_,out = args[0].nodes()
+def _left(out):
+    "The gradients that a backward pass has left."
+    a,b,s,*_ = out.nodes()
     return {'out.g': out.g, 'a.g': a.g, 'b.g': b.g, 's.g': s.g}
 
-# %% ../nbs/answers.ipynb #4f6a4bc7
+# %% ../nbs/answers.ipynb #d8977cca
+def _run_walk(backward, args, upstream):
+    "The gradients of a backward pass; where they are right, it is tried on fresh Values too."
+    out, = args
+    returned = backward(out)
+    if returned is ...: return ...
+    if returned is not None: raise ValueError('the function returns something, want None')
+    got = _left(out)
+    out.backward()
+    want = _left(out)
+    if None in got.values() or any(abs(got[n] - want[n]) > 1e-6 for n in want): return got
+    for v in out.nodes(): v.g = None
+    try: backward(out)
+    except Exception as e: raise Slip(_FRESH, '') from e
+    if any(x is None or abs(x - want[n]) > 1e-6 for n,x in _left(out).items()):
+        raise Slip(_FRESH, '')
+    return got
+
+# %% ../nbs/answers.ipynb #f7ac75bd
 _WALKS = {'the last share replaces those that came before it': _walk(add=False),
           'nodes have their turn before all their shares are there': _walk(iter),
           'what the pass before has left in .g is still in it': _walk(clean=False),
@@ -177,10 +216,14 @@ _WALKS = {'the last share replaces those that came before it': _walk(add=False),
           'a gradient is wiped whenever a node uses it; once, before the walk, is enough': _wipes,
           'shares are passed on as they come; the local rate is missing': _walk(local_too=False),
           'a node passes its first share on again when the second one arrives': _eager,
+          'nodes nearer to the output have their turn first, and some still wait for a share':
+              _search(0),
+          'the node found last has its turn first, and some still wait for a share': _search(-1),
+          _FRESH: _needs_numbers,
           'every gradient is wiped, that of the output too, before the walk begins': _wiped,
           'only local rates are added up; what arrived at the node is dropped': _local_alone}
 
-# %% ../nbs/answers.ipynb #24c44e8f
+# %% ../nbs/answers.ipynb #5c3df191
 @exercise('00.3', 'Mend the backward pass',
     ['Read the five steps of the chapter beside the loop. Which of steps 2 to 5 does it take?',
      'In which order are the nodes visited, and in which should they be?',
@@ -188,7 +231,7 @@ _WALKS = {'the last share replaces those that came before it': _walk(add=False),
      'one arrives?',
      'Adding needs something to add to: what should stand in .g of every node before the walk?'],
     inputs=_graph,
-    sizes=[dict(seed=1009), dict(seed=2003), dict(seed=3001)], run=_run_walk,
+    sizes=[dict(seed=k) for k in (1009, 2003, 3001, 4001, 5003)], run=_run_walk,
     given=_first_try, slips=_WALKS)
 def _backward_pass(out):
     r"""Three of the steps were wrong. Nodes have to be visited *against* the order of evaluation,
@@ -905,13 +948,13 @@ _HUBER |= {
     'the guess is cut off, not the miss': _loss_slip(
         lambda a, y, s: (a.clamp(-s, s) - y) / len(a))}
 
-# %% ../nbs/answers.ipynb #409c5089
+# %% ../nbs/answers.ipynb #ad636cca
 @exercise('03.4', 'Huber: a square with straight arms',
           ['Draw h(e) for delta = 1: a parabola from -1 to 1, and straight arms to both sides.',
            'What is the slope of the parabola at e? Of the right arm? Of the left one?',
            'Small: e. Right arm: delta. Left arm: -delta. Does the slope jump where they meet?',
            'It does not: the slope is e, cut off at -delta and delta. Then 1/N and upstream.'],
-          inputs=lambda N: (2 * _randn(N, 1), _randn(N), 0.8), forward=_huber,
+          inputs=lambda N: (2 * _randn(N, 1), _randn(N), round(0.5 + 0.1 * N, 1)), forward=_huber,
           sizes=[*_ONLY_N, dict(N=13)], slips=_HUBER)
 def _huber_grad(inp, targ, delta, out=None):
     r"""$L = \frac{1}{N} \sum_i h(e_i)$ with $e_i = a_i - y_i$. Because
@@ -1116,7 +1159,7 @@ _LAYER_SHAPES = {
     'this is the derivative of one digit\'s outputs for the weights': _layer_shapes(
         w_g=(8, 30, 8), products=(8, 30, 8))}
 
-# %% ../nbs/answers.ipynb #173c57a6
+# %% ../nbs/answers.ipynb #cc4a5e6a
 @exercise('05.1', 'Predict four shapes',
           ['Three of the four can be told without any formula. What has a gradient the shape of?',
            'Of its tensor. So w_g, b_g and inp_g are the shapes of w, b and inp.',
@@ -1129,7 +1172,7 @@ def _right_shapes():
     The broadcasting form of `w.g` lays the products $x_{ij} g_{ik}$ side by side, one for each $i$,
     each $j$, each $k$, and then sums over $i$. Before the sum that is $(100, 30, 8)$: 24,000
     numbers, for a gradient of 240."""
-    return _layer_shapes()
+    return dict(w_g=(30, 8), b_g=(8,), inp_g=(100, 30), products=(100, 30, 8))
 
 # %% ../nbs/answers.ipynb #c70dfa84
 def _rows_linear(inp, w): return inp @ w.t()
@@ -1583,7 +1626,7 @@ def _count():
     Together $24\,790$. Of a hundred numbers, 95 stand in the first layer."""
     return 24790
 
-# %% ../nbs/answers.ipynb #b45f0374
+# %% ../nbs/answers.ipynb #69b9815e
 _second = dict(again='same', look='same', failed='error', step='mixture')
 
 _second_said = [
@@ -1598,8 +1641,8 @@ _second_said = [
     ('failed', 'same', 'the first layers remember the new batch by now'),
     ('failed', 'twice', 'nothing is added up, and some layers remember the new batch by now'),
     ('failed', 'new', 'the new batch never got as far as a loss'),
-    ('failed', 'mixture', 'it would be one if Model let it; read its fourth decision, on a pass '
-                          'that fails'),
+    ('failed', 'mixture', 'it would be one if Model let it; read the third decision in the '
+                          'chapter, on a pass that fails'),
     ('step', 'same', 'the parameters are others now, and backward reads some of them'),
     ('step', 'twice', 'nothing is added up; .g is overwritten'),
     ('step', 'new', 'the parameters are new; are the activations and the errors?'),
@@ -1627,20 +1670,26 @@ def _second_backward():
       PyTorch notices that a parameter was changed, and raises an error."""
     return dict(again='same', look='same', failed='error', step='mixture')
 
-# %% ../nbs/answers.ipynb #f84facb6
+# %% ../nbs/answers.ipynb #39c331d4
 from inspect import signature
 from backprop_nb.exercises import NotWritten, Slip
 
 _OUT_FIRST = 'bwd takes the input first, but Module calls bwd(out, *args): the output comes first'
 
-def _through(module, x, upstream):
-    "Call a module and send a gradient back; its output."
+def _through(module, upstream, inp, **weights):
+    "Call a module and send a gradient back; its output. Refuses one that changes what it reads."
     names = [*signature(type(module).bwd).parameters]
     if 'out' in names[2:]: raise Slip(_OUT_FIRST, '')
-    out = module(x)
+    held = {'inp': inp, **weights}
+    before = {n: t.clone() for n,t in held.items()}
+    out = module(inp)
     if out is ... or out is None: raise NotWritten
-    out.g = upstream(out)
+    out.g = held['out.g'] = upstream(out)
+    before['out.g'] = out.g.clone()
     module.backward()
+    if out.g is not held['out.g']: raise Slip('wrote into an input', 'out.g')
+    for n,t in held.items():
+        if not torch.equal(t, before[n]): raise Slip('wrote into an input', n)
     return out
 
 # %% ../nbs/answers.ipynb #30abe5c7
@@ -1661,7 +1710,7 @@ def _collect(module, out, **tensors):
     shapes = ', '.join(str(tuple(p.shape)) for p in params)
     return {'out': out, **{f'{n}.g': t.g for n,t in tensors.items()}, 'parameters()': shapes}
 
-# %% ../nbs/answers.ipynb #dfc2888c
+# %% ../nbs/answers.ipynb #8bf7cbda
 _CLASS = 'check wants the class itself; it makes a layer of it with weights of its own'
 
 def _run_no_bias(answer, args, upstream):
@@ -1670,7 +1719,7 @@ def _run_no_bias(answer, args, upstream):
     if not isinstance(answer, type): raise Slip(_CLASS, '')
     layer = answer(w)
     _stale(w, x)
-    return _collect(layer, _through(layer, x, upstream), inp=x, w=w)
+    return _collect(layer, _through(layer, upstream, x, w=w), inp=x, w=w)
 
 # %% ../nbs/answers.ipynb #70ab9df0
 class _NoBiasSlip(Module):
@@ -1692,7 +1741,7 @@ class _InFirst(_NoBiasSlip):
 class _OnSelf(_NoBiasSlip):
     def bwd(self, out, inp): inp.g,self.g = out.g @ self.w.t(), inp.t() @ out.g
 
-# %% ../nbs/answers.ipynb #753956b7
+# %% ../nbs/answers.ipynb #a9a492c8
 class _Local(_NoBiasSlip):
     def bwd(self, out, inp): inp.g,self.w.g = self.w.t(), inp.t()
 
@@ -1701,12 +1750,18 @@ class _Out(_NoBiasSlip):
 
 class _Bias(_NoBiasSlip):
     def __init__(self, w): self.w,self.b = w,torch.zeros(w.shape[1])
+
+class _IntoOutG(_NoBiasSlip):
+    def bwd(self, out, inp): super().bwd(out, inp); out.g /= 2
+
+# %% ../nbs/answers.ipynb #90967668
 _no_bias_slips = {
     'out.g is not in it; this is the local derivative alone, in its own shape': _Local,
     'it is made of out, where out.g should be': _Out,
     'there is a bias among them, and whoever trains the network will train it': _Bias,
     'a tensor that is kept on the module counts as a parameter; Module remembers the input for '
-    'you': _OwnInput, 'accumulates': _Adds, 'not written': _OnSelf, _OUT_FIRST: _InFirst}
+    'you': _OwnInput, 'accumulates': _Adds, 'not written': _OnSelf, _OUT_FIRST: _InFirst,
+    'wrote into an input': _IntoOutG}
 
 # %% ../nbs/answers.ipynb #343195a7
 @exercise('07.3', 'A layer without bias',
@@ -1731,22 +1786,36 @@ class _NoBias(Module):
         inp.g = out.g @ self.w.t()
         self.w.g = inp.t() @ out.g
 
-# %% ../nbs/answers.ipynb #ab783767
-_ONCE = 'the first pass is right, the second is not: what has changed in the layers or the list?'
+# %% ../nbs/answers.ipynb #3887d1fe
+_ONCE = 'the second pass gives other numbers than a new chain does: what has the first one left?'
+_OLD_OUT = 'the second pass, with another input, returns the output of the first'
+_NOT_AGAIN = 'the first pass writes its gradients, the second does not'
 
+def _second_pass(chain, fresh, first, one_pass, x):
+    "Raise `Slip` where `chain`, after the pass `first`, does other things with `x` than `fresh`."
+    try: second = one_pass(chain, x)
+    except Exception as e:
+        if chain.out is first['out']: raise Slip(_OLD_OUT, '') from e
+        raise Slip(_NOT_AGAIN if e.args[:1] == ('not written',) else _ONCE, '') from e
+    if chain.out is first['out']: raise Slip(_OLD_OUT, '')
+    want = one_pass(fresh, x)
+    for n,t in second.items():
+        if isinstance(t, Tensor) and not (t.shape == want[n].shape and torch.allclose(t, want[n])):
+            raise Slip(_ONCE, '')
+
+# %% ../nbs/answers.ipynb #80e3c575
 def _run_chain(answer, args, upstream):
-    "Two passes through lin, relu, lin as one module."
+    "Two passes through lin, relu, lin as one module, the second with another batch."
     _,x,w1,b1,w2,b2 = args
-    chain = answer([Lin(w1, b1), Relu(), Lin(w2, b2)])
-    _stale(x, w1, b1, w2, b2)
-    def one_pass():
-        out = _through(chain, x, upstream)
-        return _collect(chain, out, inp=x, w1=w1, b1=b1, w2=w2, b2=b2)
-    first = one_pass()
-    try: second = one_pass()
-    except Exception as e: raise Slip(_ONCE, '') from e
-    if not all(torch.equal(second[n], t) for n,t in first.items() if isinstance(t, Tensor)):
-        raise Slip(_ONCE, '')
+    weights = dict(w1=w1, b1=b1, w2=w2, b2=b2)
+    if not isinstance(answer, type): raise Slip(_CLASS, '')
+    def new(): return answer([Lin(w1, b1), Relu(), Lin(w2, b2)])
+    def one_pass(chain, x):
+        _stale(x, *weights.values())
+        return _collect(chain, _through(chain, upstream, x, **weights), inp=x, **weights)
+    chain = new()
+    first = one_pass(chain, x)
+    _second_pass(chain, new(), first, one_pass, torch.cat([-x, x[:1]]))
     return first
 
 # %% ../nbs/answers.ipynb #31319123
@@ -1764,7 +1833,7 @@ class _TurnsTheList(_ChainSlip):
         for layer in self.layers: layer.backward()
     def parameters(self): return [p for l in self.layers for p in l.parameters()]
 
-# %% ../nbs/answers.ipynb #c44425d0
+# %% ../nbs/answers.ipynb #0f2abf7a
 class _SkipsTheFirst(_ChainSlip):
     def bwd(self, out, inp):
         for layer in self.layers[:0:-1]: layer.backward()
@@ -1774,14 +1843,30 @@ class _Passes(_TurnsTheList):
         for layer in self.layers[::-1]: layer.backward()
         inp.g = out.g
 
+# %% ../nbs/answers.ipynb #647a19cb
 class _Weights(_ChainSlip):
     def parameters(self): return [l.w for l in self.layers if hasattr(l, 'w')]
 
+class _KeepsOut(_Weights):
+    kept = None
+    def forward(self, inp):
+        if self.kept is None: self.kept = super().forward(inp)
+        return self.kept
+    def parameters(self): return [p for l in self.layers for p in l.parameters()]
+
+class _OneBwd(_KeepsOut):
+    done = False
+    def forward(self, inp): return _ChainSlip.forward(self, inp)
+    def bwd(self, out, inp):
+        if not self.done: super().bwd(out, inp)
+        self.done = True
+
+# %% ../nbs/answers.ipynb #1b18ad28
 _chain_slips = {
     'it does not look into the inner layers; a list of modules is no tensor': _ChainSlip,
     'the weights are found, the biases are not': _Weights,
     'it is what arrived at the output; it has not come through the layers': _Passes,
-    _ONCE: _TurnsTheList, 'not written': _SkipsTheFirst}
+    _ONCE: _TurnsTheList, _OLD_OUT: _KeepsOut, _NOT_AGAIN: _OneBwd, 'not written': _SkipsTheFirst}
 
 def _chain_inputs(N, d, m):
     return '[Lin, Relu, Lin]', _randn(N, d), _randn(d, m), _randn(m), _randn(m, d), _randn(d)
@@ -2014,8 +2099,15 @@ def _three_scores():
     """
     return 1/40, -1/8, 1/10
 
-# %% ../nbs/answers.ipynb #9139f98a
-def _digits(N, C): return _randn(N, C), torch.randint(C, (N,))
+# %% ../nbs/answers.ipynb #9feaed76
+_LARGE = dict(N=4, C=6)          # in this size the scores are large, and rows lie far apart
+
+def _digits(N, C):
+    x,targ = _randn(N, C), torch.randint(C, (N,))
+    return (1000 * (x - torch.arange(N)[:,None]) if dict(N=N, C=C) == _LARGE else x), targ
+
+def _overflows(x): return x.exp() / x.exp().sum(1, keepdim=True)
+def _underflows(x): return _overflows(x - x.max())
 
 _NC = [dict(N=N, C=C) for N,C in [(1, 2), (2, 2), (2, 3), (1, 4), (3, 3), (5, 3), (3, 7), (7, 5)]]
 
@@ -2028,12 +2120,17 @@ def _with_truth(change):
 
 def _all_labels(inp, targ, out=None):
     "Gradient of `cross_entropy`: inp (N, C) receives `inp.g` (N, C); targ (N,)."
+    up = 1. if out is None else out.g
     p = softmax(inp)
     p[:, targ] -= 1
-    inp.g = out.g * p / len(inp)
+    inp.g = up * p / len(inp)
 
-# %% ../nbs/answers.ipynb #ee11e382
+# %% ../nbs/answers.ipynb #463b1b0b
 _truth_slips = {
+    'exp overflows; subtract the largest score of each row first':
+        _with_truth(lambda x, t, hot: _overflows(x) - hot),
+    'the largest of all scores is subtracted; a row that lies far below becomes 0/0':
+        _with_truth(lambda x, t, hot: _underflows(x) - hot),
     'the number of the label is subtracted, not a 1 in its column':
         _with_truth(lambda x, t, hot: softmax(x) - t[:,None]),
     'a 1 is subtracted from every class':
@@ -2048,22 +2145,23 @@ _truth_slips = {
     'it is divided by the number of classes; the mean is over the digits':
         _with_truth(lambda x, t, hot: (softmax(x) - hot) * len(x) / x.shape[1])}
 
-# %% ../nbs/answers.ipynb #e9d2da93
+# %% ../nbs/answers.ipynb #04691393
 @exercise('09.2', 'Find the slip: subtract the truth',
           ['Each row of inp.g should add up to 0. Print the sums for a batch of three.',
            'Print p[:, targ].shape for five digits. How many numbers should be picked?',
            'Rows 0, 1, 2, ... go with the labels one by one: two lists of indices, as in the '
            'section on the negative log-likelihood.'],
-          inputs=_digits, forward=cross_entropy, sizes=_NC, given=_all_labels,
+          inputs=_digits, forward=cross_entropy, sizes=[*_NC, _LARGE], given=_all_labels,
           slips=_truth_slips)
 def _subtract_truth(inp, targ, out=None):
     r"""In row $i$ a 1 is subtracted in column $y_i$ and nowhere else. `p[:, targ]` takes column
     $y_1$ of *every* row, column $y_2$ of every row, and so on: $N \times N$ entries. To pair rows
     with columns, both have to be lists: rows $0, 1, \dots, N - 1$ beside the labels.
     """
+    up = 1. if out is None else out.g
     p = softmax(inp)
     p[torch.arange(len(inp)), targ] -= 1
-    inp.g = out.g * p / len(inp)
+    inp.g = up * p / len(inp)
 
 # %% ../nbs/answers.ipynb #6cebbf90
 def _smooth_cross_entropy(inp, targ, eps):
@@ -2110,6 +2208,20 @@ _smoothing_slips = {
     'this is the gradient for the logarithms; the way through log_softmax to the scores is missing':
         _otherwise(lambda p, q, hot, eps: -q)}
 
+# %% ../nbs/answers.ipynb #fbc9d365
+def _unsafe(probs):
+    "Slip: the right formula with a softmax that fails where scores are large."
+    def f(inp, targ, eps, out=None):
+        q = (1 - eps) * F.one_hot(targ, inp.shape[1]) + eps / inp.shape[1]
+        inp.g = out.g * (probs(inp) - q) / len(inp)
+    return f
+
+_smoothing_slips |= {
+    'exp overflows; subtract the largest score of each row first': _unsafe(_overflows),
+    'the largest of all scores is subtracted; a row that lies far below becomes 0/0':
+        _unsafe(_underflows),
+}
+
 # %% ../nbs/answers.ipynb #3e4eb8d6
 _smoothing_slips |= {
     'only the hard part of the truth is left; the even part has a gradient too':
@@ -2123,15 +2235,15 @@ _smoothing_slips |= {
     'a factor p(1 - p) too many; softmax and logarithm have been gone through already':
         _otherwise(lambda p, q, hot, eps: (p - q) * p * (1 - p))}
 
-# %% ../nbs/answers.ipynb #6e6428bc
+# %% ../nbs/answers.ipynb #f2ebef0c
 @exercise('09.3', 'Label smoothing',
           ['Call the smoothed truth q. L = -1/N sum_i sum_k q_ik log p_ik. What is the derivative '
            'of log p_ik for z_il?',
            'The derivation in "Both together" used one thing about y: its rows add up to 1. Do the '
            'rows of q?',
            'So y is replaced by q, and nothing else changes.'],
-          inputs=lambda N, C: (*_digits(N, C), 0.3), forward=_smooth_cross_entropy, sizes=_NC,
-          slips=_smoothing_slips)
+          inputs=lambda N, C: (*_digits(N, C), round(0.1 + 0.05 * C, 2)),
+          forward=_smooth_cross_entropy, sizes=[*_NC, _LARGE], slips=_smoothing_slips)
 def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     r"""With $q_{ik} = (1 - \varepsilon)\, y_{ik} + \frac{\varepsilon}{C}$ the loss is
     $L = -\frac{1}{N} \sum_i \sum_k q_{ik} \log p_{ik}$, and the chain rule adds up the ways:
@@ -2144,7 +2256,8 @@ def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     """
     C = inp.shape[1]
     q = (1 - eps) * F.one_hot(targ, C).to(inp.dtype) + eps / C
-    inp.g = out.g * (softmax(inp) - q) / len(inp)
+    up = 1. if out is None else out.g
+    inp.g = up * (softmax(inp) - q) / len(inp)
 
 # %% ../nbs/answers.ipynb #f27e891e
 def _tempered(inp, t): return softmax(inp / t)

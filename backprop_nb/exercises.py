@@ -89,7 +89,7 @@ def _values(got):
 class Slip(Exception):
     "A slip that shows in what an answer does, whatever its numbers."
 
-# %% ../nbs/exercises.ipynb #c719201a
+# %% ../nbs/exercises.ipynb #62322a9c
 def _gradients(f, ex, args, upstream):
     "Run a gradient function; {name: gradient} of what it has written, and what lay there before."
     names,at = _names(ex.solution, args)
@@ -109,6 +109,7 @@ def _gradients(f, ex, args, upstream):
     got = {f'{n}.g': held[n].g for n in was
            if held[n].g is not was[n] or was[n]._version}       # += counts it up
     got = {n: g for n,g in got.items() if g is not ... and g is not None}
+    if not got and any(held[n].grad is not None for n in was): raise Slip('grad', '')
     if not got and (returned is None or returned is ...): raise NotWritten
     if not got: raise Slip('returned', '')
     return got, {f'{n}.g': stale[n] for n in was}
@@ -133,7 +134,7 @@ def _run(f, ex, k, upstream=_upstream):
         if ex.forward is None: return _numbers(f(*args)), {}
         return _gradients(f, ex, args, upstream)
 
-# %% ../nbs/exercises.ipynb #5b8a8a01
+# %% ../nbs/exercises.ipynb #14a7c291
 SLIPS = {
     'sign': 'the sign is turned around',
     'twice': 'it is twice as large as it should be',
@@ -144,11 +145,12 @@ SLIPS = {
     'local dropped': 'the upstream gradient passes unchanged; the local derivative is missing',
     'forward': 'this is the output of the forward function, not a gradient',
     'one example': 'only one example counts; the others are overwritten, or the loop ends too soon',
+    'out for out.g': 'out stands where out.g belongs',
     'accumulates': 'it is added to what .g held before; .g is to be overwritten',
     'wrong input': 'these are the numbers of another input: they are those of {0}',
 }
 
-# %% ../nbs/exercises.ipynb #18eb6b86
+# %% ../nbs/exercises.ipynb #631048c1
 SLIPS |= {
     'transposed': 'the table is transposed: rows and columns have changed places',
     'batch sum missing': 'there is one part for each example, and nothing has added them',
@@ -157,6 +159,7 @@ SLIPS |= {
     'broadcast': 'a column met a row and was broadcast to a square; its diagonal is right',
     'reversed': 'the numbers are right, in the reverse order',
     'wrote into an input': 'it writes into {0}, which others may still need; make a new tensor',
+    'grad': 'it writes into .grad, as PyTorch does; here the result belongs into .g',
     'returned': 'it returns something and writes no .g; the result belongs into .g',
     'not written': '{0} is not written',
     'dtype': 'the numbers are right, but in {0}',
@@ -179,7 +182,7 @@ def _plain(run, *args):
     try: return run(*args)[0]
     except Exception: return {}
 
-# %% ../nbs/exercises.ipynb #f0b51c90
+# %% ../nbs/exercises.ipynb #919976f7
 @cache
 def _variants(ex, k):
     "Numbers that the slips would give in case `k`: key -> {name: tensor}."
@@ -190,6 +193,7 @@ def _variants(ex, k):
         found['wrong input', n] = {m: want[n] for m in want if m != n}
     if not (ex.forward or ex.run): return found
     found['upstream dropped'] = _plain(_run, ex.solution, ex, k, torch.ones_like)
+    found['out for out.g'] = _plain(_run, ex.solution, ex, k, torch.clone)
     for i in 0, -1:
         found['one example', i] = _plain(_run, ex.solution, ex, k, _only(i))
     if ex.forward:
@@ -371,7 +375,16 @@ def _mended(f, ex):
     if all(a.keys() == b.keys() and all(_close(a[n], b[n]) for n in a) for a,b in runs):
         raise NotWritten('the slip is still in it')
 
-# %% ../nbs/exercises.ipynb #c568ba59
+# %% ../nbs/exercises.ipynb #9dc8e76b
+def _kind(answer, ex):
+    "Raise `Slip` for a value where a function is wanted, and the other way round."
+    if answer is None or answer is ...: raise NotWritten
+    if ex.inputs and not callable(answer):
+        raise Slip(f'{_shown(answer)} is a value; hand in the function itself, by its name', '')
+    if not ex.inputs and callable(answer):
+        raise Slip('this is a function; hand in the value that it returns', '')
+
+# %% ../nbs/exercises.ipynb #c03f1c3e
 def diagnose(name:str, # of the exercise, such as '04.1'
              answer, # the learner's function, or value
             )->Verdict:
@@ -380,6 +393,7 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     Raises `RangeError` for an exercise that does not exist."""
     ex = _find(name)
     try:
+        _kind(answer, ex)
         _mended(answer, ex)
         cases = [_case(answer, ex, k) for k in range(len(ex.sizes))]
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
@@ -402,10 +416,10 @@ def _find(name):
         raise RangeError(f'no exercise {name!r}, want one of {", ".join(sorted(EXERCISES))}')
     return EXERCISES[name]
 
-# %% ../nbs/exercises.ipynb #981524c1
+# %% ../nbs/exercises.ipynb #3dbd2476
 _place = {}
 
-def keep_progress(path=None, # a file; default: see below
+def keep_progress(path=None, # a file or a folder; default: see below
                  )->Path: # the file
     """Choose the file in which progress is kept, for this session, and return it.
 
@@ -413,8 +427,10 @@ def keep_progress(path=None, # a file; default: see below
     `~/.backprop_nb/progress.json`. In Colab, a folder of your Drive outlives the session."""
     if path: _place['file'] = Path(path).expanduser()
     usual = os.environ.get('BACKPROP_NB_PROGRESS') or '~/.backprop_nb/progress.json'
-    return _place.get('file') or Path(usual).expanduser()
+    file = _place.get('file') or Path(usual).expanduser()
+    return file/'progress.json' if file.is_dir() else file
 
+# %% ../nbs/exercises.ipynb #033fb089
 def _done():
     "{name: day} of the exercises done; a damaged file is set aside."
     path = keep_progress()
@@ -470,7 +486,7 @@ def hint(name:str, # of the exercise, such as '04.1'
     _given[name] += 1
     print(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
 
-# %% ../nbs/exercises.ipynb #9b8011fa
+# %% ../nbs/exercises.ipynb #c58f30c9
 def _source(f):
     "The code of a function without decorator and docstring."
     text = textwrap.dedent(inspect.getsource(f))
@@ -484,7 +500,7 @@ def solution(name:str, # of the exercise, such as '04.1'
             )->None:
     "Show the derivation and the code of an exercise."
     ex = _find(name)
-    text = f'**{name} {ex.title}**\n\n{inspect.cleandoc(ex.solution.__doc__)}\n\n'
+    text = f'**{name} {ex.title}**\n\n{inspect.getdoc(ex.solution) or ""}\n\n'
     text += f'```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
     except ImportError: return print(text)

@@ -139,7 +139,7 @@ def _names(backward, inputs):
 
 def _is_float(x): return isinstance(x, Tensor) and x.is_floating_point()
 
-# %% ../nbs/02_gradcheck.ipynb #2c609375
+# %% ../nbs/02_gradcheck.ipynb #16ddf58a
 def check_grads(forward, # function of the inputs that returns one tensor
                 backward, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
@@ -152,6 +152,7 @@ def check_grads(forward, # function of the inputs that returns one tensor
     names,at = _names(backward, inputs)
     floats = [n for n,x in zip(names, inputs) if _is_float(x)]
     wrt = floats if wrt is None else wrt.split()
+    if not floats: raise DtypeError('check_grads: no input is a float tensor, want one to check')
     if not wrt or set(wrt) - set(floats): raise RangeError(f'check_grads: wrt={wrt}, have {floats}')
     own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
     wide = [x.detach().double() if _is_float(x) else x for x in own]

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['exercise_cells', 'grade']
 
-# %% ../nbs/teachers.ipynb #c00dc673
-import argparse, ast, csv, json, multiprocessing, os, re, sys, tempfile
+# %% ../nbs/teachers.ipynb #b9b9ecf4
+import argparse, ast, csv, json, multiprocessing, os, re, sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -14,22 +14,25 @@ from . import exercises
 from .clinic import FileError
 from .exercises import Verdict, diagnose
 
-# %% ../nbs/teachers.ipynb #1a6bef04
+# %% ../nbs/teachers.ipynb #a7aaa811
 def _is_check(node):
-    "Is this a call like `check('04.2', ...)`?"
-    return (isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'check' and node.args
-            and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str))
+    "Is this a call like `check('04.2', ...)`, or `exercises.check('04.2', ...)`?"
+    if not isinstance(node, ast.Call) or not node.args: return False
+    name = getattr(node.func, 'id', '') or getattr(node.func, 'attr', '')
+    return name == 'check' and isinstance(getattr(node.args[0], 'value', None), str)
 
 def exercise_cells(path, # a notebook
                   )->dict: # name of an exercise -> the code of its cell, the last one if several
-    "The cells of a notebook that call `check`. Raises `FileError` for what is none."
-    try: cells = json.loads(Path(path).read_text(encoding='utf-8'))['cells']
+    "The cells of a notebook that call `check`. Raises `FileError` for what is no notebook."
+    try:
+        cells = json.loads(Path(path).read_text(encoding='utf-8-sig'))['cells']
+        codes = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise FileError(f'grade: {path} is no notebook, want an .ipynb') from e
     found = {}
-    for c in cells:
-        code = ''.join(c.get('source', ''))
-        if c.get('cell_type') != 'code' or 'check(' not in code: continue
+    for code in codes:
+        if 'check(' not in code: continue
+        code = re.sub(r'^\s*[%!].*', '', code, flags=re.M)      # lines for Jupyter, not for Python
         try: names = [n.args[0].value for n in ast.walk(ast.parse(code)) if _is_check(n)]
         except SyntaxError: names = re.findall(r"""check\(['"]([^'"]+)""", code)
         found |= {n: code for n in names}
@@ -94,7 +97,7 @@ def _table(graded):
         rows.append([file, *[_word(v.get(n)) for n in names], f'{done} of {len(names)}'])
     return rows
 
-# %% ../nbs/teachers.ipynb #63169a87
+# %% ../nbs/teachers.ipynb #f2d52c83
 def _parser():
     about = 'Check the exercises in all notebooks of a folder. Only cells with check(...) are run.'
     p = argparse.ArgumentParser('python -m backprop_nb.grade', description=about)
@@ -105,18 +108,21 @@ def _parser():
 
 def _save(graded, path):
     "All verdicts as a CSV file, one in a line."
-    with open(path, 'w', newline='', encoding='utf-8') as f:
+    with open(path, 'w', newline='', encoding='utf-8-sig') as f:
         out = csv.writer(f)
         out.writerow(['notebook', 'exercise', 'state', 'said'])
-        out.writerows([file, n, x.state, x.text] for file,v in graded.items() for n,x in v.items())
+        for file,v in graded.items():
+            out.writerows([file, n, x.state, x.text.replace('\n', ';')] for n,x in v.items())
 
-# %% ../nbs/teachers.ipynb #eb43cda9
+# %% ../nbs/teachers.ipynb #e31015e0
 def main(argv:list=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a file could not be read
     "Check a folder of notebooks, and print a table."
     args = _parser().parse_args(argv)
+    if args.seconds <= 0: sys.exit(f'--seconds is {args.seconds:g}, want more than 0')
+    if args.csv and not args.csv.parent.is_dir(): sys.exit(f'no folder {args.csv.parent}')
     files = sorted(p for p in args.folder.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-    if not files: sys.exit(f'no notebooks in {args.folder}')
+    if not files: sys.exit(f'no notebooks in {args.folder}, want a folder that has some')
     graded,unread = {},[]
     for p in files:
         try: graded[p.relative_to(args.folder).as_posix()] = grade(p, args.seconds)

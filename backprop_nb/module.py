@@ -70,11 +70,12 @@ def _used_once(things, kind, same):
                              'gradients would have to be added, but .g is overwritten')
         at[same(t)] = k
 
-# %% ../nbs/07_module.ipynb #766f1b64
+# %% ../nbs/07_module.ipynb #16045895
 def _checked(layers, loss):
     "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
     if not isinstance(layers, (list, tuple)):
-        raise ArgumentError(f'Model: layers is {layers!r:.40}, want a list of Modules')
+        raise ArgumentError(f'Model: layers is of type {type(layers).__name__}, want a list of '
+                            'Modules')
     for k,l in enumerate((*layers, loss)):
         if not isinstance(l, Module):
             raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')

@@ -148,15 +148,16 @@ class Adam(_Optimizer):
             v.mul_(b2).addcmul_(g, g, value=1 - b2)
             p.addcdiv_(m, v.sqrt().add_(self.eps * c), value=-self.lr * c / (1 - b1**self.t))
 
-# %% ../nbs/10_training.ipynb #072c0669
+# %% ../nbs/10_training.ipynb #1b7224a0
 def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
     "Go through the examples in this order; the mean of their losses on the way."
     total = 0.
     for k,at in enumerate(order.split(batch_size), 1):
         loss = model(x[at], y[at])
         if not math.isfinite(value := loss.item()):
-            raise DivergenceError(f'fit: the loss is {value} in epoch {epoch}, step {k}; '
-                                  f'a smaller lr than {opt.lr} may help')
+            first = epoch == k == 1                         # before any step
+            raise DivergenceError(f'fit: the loss is {value} in epoch {epoch}, step {k}; ' + (
+                'look at the data' if first else f'a smaller lr than {opt.lr} may help'))
         model.backward()
         opt.step()
         total += value * len(at)
@@ -303,13 +304,14 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/10_training.ipynb #085e5515
+# %% ../nbs/10_training.ipynb #e35353bc
 def _read_state(path):
     "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(path, 'pt') as f:
             tensors,meta = {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}
+    except FileNotFoundError as e: raise FileError(f'load_state: there is no file {path}') from e
     except SafetensorError as e:
         raise FileError(f'load_state: {path} is damaged, or no safetensors file: {e}') from e
     if 'backprop_nb' not in meta:

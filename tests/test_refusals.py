@@ -162,7 +162,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'check_grads': [
         ((relu, lambda inp: 0, rand(3)), ArgumentError, 'backward', 'named out'),
         ((relu, lambda out: 0, rand(3)), ArgumentError, 'backward', '1 inputs'),
-        ((relu, relu_grad, whole(3)), RangeError, 'have []'),
+        ((relu, relu_grad, whole(3)), DtypeError, 'no input is a float'),
         (lambda: check_grads(relu, relu_grad, rand(3), wrt='x'), RangeError, "['x']", "['inp']")],
     'mse': PAIRS, 'mse_grad': PAIRS + LOSS_OUT,
     'relu': ANY, 'relu_grad': SHAPED,
@@ -223,6 +223,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: save_state(FOLDER/'a', *net(), 3), ArgumentError, 'history is int', 'History')],
     'load_state': [
         (lambda: load_state(written(lambda raw: b'other'), *net()), FileError, 'state', 'damaged'),
+        (lambda: load_state(FOLDER/'none', *net()), FileError, 'there is no file'),
         (lambda: load_state(written(lambda raw: raw[:-1]), *net()), FileError, 'state', 'damaged'),
         (lambda: load_state(written(lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), *net()),
          FileError, 'damaged', 'checksum'),

@@ -34,7 +34,8 @@ CHANGES = {  # key of the slip -> (gradient or result, number of examples) -> wr
     'dtype': lambda t, N: t.float() if t.dtype == torch.float64 else t,
 }
 
-UPSTREAMS = {'upstream dropped': torch.ones_like, ('one example', 0): _only(0),
+UPSTREAMS = {'upstream dropped': torch.ones_like, 'out for out.g': torch.clone,
+             ('one example', 0): _only(0),
              ('one example', -1): _only(-1)}
 
 class Args:
@@ -96,6 +97,8 @@ def behaviour_plants(ex):
     def into_upstream(*args):
         ex.solution(*args)
         args[at_out(ex)].g.mul_(0.5)
+    def into_grad(*args):
+        for n,g in gradients(ex, args).items(): Args(ex, args).by[n[:-2]].grad = g
     def into_input(*args):
         ex.solution(*args)
         args[0].add_(1.)
@@ -104,6 +107,7 @@ def behaviour_plants(ex):
     yield ('wrote into an input', 'out.g'), into_upstream
     yield ('wrote into an input', Args(ex, [torch.zeros(())] * arity(ex)).names[0]), into_input
     yield 'returned', returns
+    yield 'grad', into_grad
     yield 'raises', raises
 
 def cases(ex): return range(len(ex.sizes))
