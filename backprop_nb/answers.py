@@ -223,25 +223,26 @@ _WALKS = {'the last share replaces those that came before it': _walk(add=False),
           'every gradient is wiped, that of the output too, before the walk begins': _wiped,
           'only local rates are added up; what arrived at the node is dropped': _local_alone}
 
-# %% ../nbs/answers.ipynb #5c3df191
+# %% ../nbs/answers.ipynb #d4a00169
 @exercise('00.3', 'Mend the backward pass',
     ['Read the five steps of the chapter beside the loop. Which of steps 2 to 5 does it take?',
      'In which order are the nodes visited, and in which should they be?',
      'A value that is used twice gets two shares. What happens to the first one when the second '
      'one arrives?',
      'Adding needs something to add to: what should stand in .g of every node before the walk?'],
-    inputs=_graph,
-    sizes=[dict(seed=k) for k in (1009, 2003, 3001, 4001, 5003)], run=_run_walk,
-    given=_first_try, slips=_WALKS)
+    inputs=_graph, sizes=[dict(seed=k) for k in (1009, 2003, 3001, 4001, 5003)],
+    run=_run_walk, given=_first_try, slips=_WALKS)
 def _backward_pass(out):
     r"""Three of the steps were wrong. Nodes have to be visited *against* the order of evaluation,
     or a node passes on a gradient that has not arrived yet: `reversed(nodes)`.
 
-    Where a value $a$ is used by several nodes $b_k$, changes add, and so do the shares:
-    $\frac{\partial f}{\partial a} = \sum_k \frac{\partial b_k}{\partial a} \cdot
-    \frac{\partial f}{\partial b_k}$. One node brings one term, so `+=`.
+    Where several nodes $b_k$ use a value $a$, changes add, and so do the shares:
 
-    A sum has to begin at 0. So every `.g` is set to 0 first, and only then the output's to 1."""
+    $$\frac{\partial f}{\partial a} = \sum_k \frac{\partial b_k}{\partial a}
+      \frac{\partial f}{\partial b_k}$$
+
+    One node brings one term, so `+=`. A sum has to begin at 0: every `.g` is set to 0 first,
+    and only then the output's to 1."""
     nodes = out.nodes()
     for v in nodes: v.g = 0.
     out.g = 1.
@@ -282,7 +283,7 @@ def _run_node(node, args, upstream):
         raise ValueError(f'it returned {got!r:.40}, want two numbers: value, rate')
     return {'value': got[0], 'local rate': got[1]}
 
-# %% ../nbs/answers.ipynb #4cb6df8b
+# %% ../nbs/answers.ipynb #7b6b2c63
 @exercise('00.4', 'A node of your own',
     ['The value is a times sigma(a). How would you draw it: how many arrows leave a?',
      'Two arrows leave a: one straight into the product, one through the sigmoid. Find the share '
@@ -301,7 +302,7 @@ def _swish(a):
     sigmoid's own rate is $s(1 - s)$, so this path brings back $a\,s(1 - s)$. Shares add:
 
     $$\frac{d}{da}\, a\,\sigma(a) = s + a\,s(1 - s)$$"""
-    s = 1 / (1 + math.exp(-a))
+    s = Value(a).sigmoid().data
     return a * s, s + a * s * (1 - s)
 
 # %% ../nbs/answers.ipynb #09a2c735
@@ -764,7 +765,7 @@ _PREDICTED = {
         lambda g, v, h: g.sum() * v.sum(),
     'this is the length of g': lambda g, v, h: g.norm()}
 
-# %% ../nbs/answers.ipynb #61760221
+# %% ../nbs/answers.ipynb #f925b7e9
 _SLOPES = {k: lambda f, x, g, v, h, m=m: (m(f, x, g, v, h), (g * v).sum())
            for k,m in _MEASURED.items()}
 _SLOPES |= {k: lambda f, x, g, v, h, p=p: (_measured(f, x, v, h), p(g, v, h))
@@ -780,11 +781,11 @@ _SLOPES |= {k: lambda f, x, g, v, h, p=p: (_measured(f, x, v, h), p(g, v, h))
     sizes=[dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (2, 2), (3, 2), (4, 4), (3, 5), (7, 3)]],
     run=_run_slopes, slips=_SLOPES)
 def _slopes(f, x, g, v, h):
-    r"""Let $\varphi(s) = f(x + s\,v)$, a function of one number. Its slope at 0 is measured by the
+    r"""Let $q(s) = f(x + s\,v)$, a function of one number. Its slope at 0 is measured by the
     central difference $\frac{f(x + hv) - f(x - hv)}{2h}$.
 
     By the chain rule every entry is a path from $s$ to $f$: $x_k + s\,v_k$ moves at the rate $v_k$,
-    and $f$ at the rate $g_k$ with it. Paths add: $\varphi'(0) = \sum_k g_k v_k$. If `g` is the
+    and $f$ at the rate $g_k$ with it. Paths add: $q'(0) = \sum_k g_k v_k$. If `g` is the
     gradient, the two numbers agree up to $h^2$, for every direction. If not, a random direction
     shows it (for a fixed wrong `g`, only directions at a right angle to the error do not)."""
     measured = (f(x + h*v) - f(x - h*v)) / (2*h)
@@ -1988,7 +1989,7 @@ _pull_slips = {said: {**_pull, name: value} for name,value,said in [
     ('size', 4/9, 'the error is missing; there are three factors: 2, error and slope'),
     ('size', 1/3, 'this is p and not the pull')]}
 
-# %% ../nbs/answers.ipynb #542205da
+# %% ../nbs/answers.ipynb #5d5d0354
 @exercise('08.3', 'Where the pull is strongest',
           ['The gradient of (p - 1)^2 for the score is 2 (p - 1) p (1 - p).',
            'Its size is 2 p (1 - p)^2. For which p between 0 and 1 is that largest?',
@@ -2001,9 +2002,10 @@ def _strongest():
 
     $$f'(p) = 2(1 - p)^2 - 4p\,(1 - p) = 2(1 - p)(1 - 3p)$$
 
-    which is 0 at $p = \frac{1}{3}$, and there $f = 2 \cdot \frac{1}{3} \cdot \frac{4}{9} =
-    \frac{8}{27} \approx 0.296$. A point that is more wrong than that is pulled *less*. With
-    cross-entropy the size is $1 - p$, largest where the point is most wrong."""
+    which is 0 at $p = \frac{1}{3}$, and there
+    $f = 2 \cdot \frac{1}{3} \cdot \frac{4}{9} = \frac{8}{27} \approx 0.296$. A point that
+    is more wrong than that is pulled *less*. With cross-entropy the size is $1 - p$, largest
+    where the point is most wrong."""
     return dict(p=1/3, size=8/27)
 
 # %% ../nbs/answers.ipynb #eb61fb56
@@ -2316,7 +2318,7 @@ _tempered_slips |= {
     'larger inp is), or what has arrived is':
         _tempered_slip(t=lambda g, x, t: -g.sum() / t**2)}
 
-# %% ../nbs/answers.ipynb #dadffc6f
+# %% ../nbs/answers.ipynb #b347cc8b
 @exercise('09.4', 'Softmax with a temperature',
           ['Put a name between: u = inp/t, out = softmax(u). What is the gradient for u?',
            'u_ik = z_ik/t. What are its derivatives for z_ik, and for t?',
@@ -2333,8 +2335,9 @@ def _tempered_grad(inp, out, t):
     \frac{\partial u_{ik}}{\partial t} = -\frac{z_{ik}}{t^2}$$
 
     A score stands in one $u$, and the temperature in all of them, so its ways add up:
-    $\frac{\partial L}{\partial t} = -\frac{1}{t^2} \sum_i \sum_k
-    \frac{\partial L}{\partial u_{ik}}\, z_{ik}$.
+
+    $$\frac{\partial L}{\partial t} = -\frac{1}{t^2} \sum_i \sum_k
+      \frac{\partial L}{\partial u_{ik}}\, z_{ik}$$
     """
     u_g = out * (out.g - (out.g * out).sum(1, keepdim=True))
     inp.g = u_g / t

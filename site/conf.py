@@ -14,7 +14,7 @@ root_doc, language = 'index', 'en'
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'sphinx_copybutton']
 
 # the saved outputs are shown, nothing is run
-nb_execution_mode, nb_merge_streams = 'off', True
+nb_execution_mode, nb_merge_streams, nb_render_markdown_format = 'off', True, 'myst'
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence']
 myst_dmath_double_inline, myst_heading_anchors = True, 3
 

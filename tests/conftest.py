@@ -12,6 +12,21 @@ def copied(folder):
     ignored = [p.strip('/') for p in (ROOT/'.gitignore').read_text().split()]
     return shutil.copytree(ROOT, folder/'copy', ignore=shutil.ignore_patterns('.git', *ignored))
 
+BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
+
+@pytest.fixture(scope='module')
+def chromium():
+    "A browser that reaches nothing but this machine; where there is none, its tests are skipped."
+    api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not path: pytest.skip('no Chromium on this machine')
+    offline = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path,
+                                    args=['--no-sandbox', '--disable-gpu', offline])
+        yield browser
+        browser.close()
+
 @pytest.fixture(scope='module')
 def copy(tmp_path_factory):
     "A copy of the tree, for tests that write."

@@ -1,13 +1,11 @@
 "The checker names what is wrong, passes what is right, and every exercise stands in its chapter."
-import inspect, json, re
-from pathlib import Path
+import inspect, json, re, shlex, shutil, subprocess, sys
 import nbformat, pytest, torch
 import slips
 from run_course import ROOT
 from torch import Tensor
 from backprop_nb import exercises
-from backprop_nb.exercises import (check, diagnose, exercise, hint, keep_progress, progress,
-                                   solution)
+from backprop_nb.exercises import check, diagnose, hint, keep_progress, progress, solution
 from backprop_nb.grade import _space, exercise_cells, grade, main
 
 ALL = slips.load()
@@ -40,7 +38,7 @@ def nonsense(ex, k):
     def f(*args):
         ex.solution(*args)
         for n in slips.gradients(ex, args):
-            x = slips.Args(ex, args).by[n[:-2]]
+            x = slips.named_inputs(ex, args)[n[:-2]]
             x.g = noise(x.g, k)
     return f
 
@@ -134,6 +132,11 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path, capsys):
     check(NAME, right())
     assert 'cannot be written' in capsys.readouterr().out
 
+def test_a_folder_may_hold_it(tmp_path):
+    assert keep_progress(tmp_path) == tmp_path/'progress.json'
+    check(NAME, right())
+    assert [*json.loads((tmp_path/'progress.json').read_text())] == [NAME]
+
 def test_the_place_can_be_chosen(tmp_path, monkeypatch):
     exercises._place.clear()
     monkeypatch.setenv('BACKPROP_NB_PROGRESS', str(tmp_path/'a.json'))
@@ -164,8 +167,37 @@ def test_grade_runs_nothing_else(tmp_path):
     path = written(tmp_path/'x.ipynb', f'open({str(trace)!r}, "w")', STUB.format('inp.g = ...'))
     assert grade(path)[NAME].state == 'not written yet' and not trace.exists()
 
-def test_grade_names_what_is_no_notebook(tmp_path, capsys):
-    (tmp_path/'x.ipynb').write_text('{')
+@pytest.mark.parametrize('text', ['{', '{"cells": null}', '{"cells": ["a", 3]}', '[]', '\xff'])
+def test_grade_names_what_is_no_notebook(tmp_path, capsys, text):
+    (tmp_path/'x.ipynb').write_text(text, encoding='latin-1')
+    written(tmp_path/'y.ipynb', STUB.format('inp.g = ...'))
     assert main([str(tmp_path)]) == 1
-    assert 'x.ipynb is no notebook' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match='no notebooks'): main([str(tmp_path/'nowhere')])
+    said = capsys.readouterr().out
+    assert 'x.ipynb is no notebook' in said and re.search(r'^y.ipynb +open', said, re.M)
+
+@pytest.mark.parametrize('args, says', [
+    (['nowhere'], 'no notebooks'), (['.', '--seconds', '0'], 'want more than 0'),
+    (['.', '--csv', 'nowhere/a.csv'], 'no folder')])
+def test_grade_refuses(tmp_path, monkeypatch, args, says):
+    written(tmp_path/'x.ipynb', STUB.format('inp.g = ...'))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=says): main(args)
+
+@pytest.mark.parametrize('call', [f"check('{NAME}', f)", f"exercises.check('{NAME}', f)",
+                                  f"%time\n!ls\ncheck('{NAME}', f)"])
+def test_grade_finds_the_call(tmp_path, call):
+    code = "from backprop_nb import exercises\ndef f(inp, out, slope): inp.g = ...\n" + call
+    path = written(tmp_path/'x.ipynb', code)
+    path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())  # as some editors begin a file
+    assert grade(path)[NAME].state == 'not written yet'
+
+def test_the_command_for_handouts(tmp_path):
+    text = '\n'.join(c.source for c in nbformat.read(ROOT/'nbs'/'teachers.ipynb', 4).cells)
+    command = shlex.split(re.search(r'^jupyter nbconvert .*', text, re.M)[0])
+    original = tmp_path/command[-1]
+    shutil.copy(ROOT/'nbs'/command[-1], original)
+    before = original.read_bytes()
+    subprocess.run([sys.executable, '-m', *command], cwd=tmp_path, check=True)
+    handout = nbformat.read(tmp_path/'handout'/command[-1], 4)
+    assert original.read_bytes() == before and b'image/png' in before
+    assert handout.cells and not any(c.get('outputs') for c in handout.cells)

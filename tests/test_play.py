@@ -8,12 +8,8 @@ from backprop_nb.gradcheck import numeric_grad
 from backprop_nb.network import forward_and_backward
 from backprop_nb.training import SGD
 from run_course import ROOT
-sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 
 SITE = ROOT/'site'
-BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(not BROWSER, reason='no Chromium on this machine')
 NAMES = 'x[0] x[1] y w1[0,0] w1[0,1] w1[1,0] w1[1,1] b1[0] b1[1] w2[0] w2[1] b2'.split()
 PARAMS = 'w1', 'b1', 'w2', 'b2'
 
@@ -80,14 +76,6 @@ def arrows(net):
 # ---- the page's side
 
 @pytest.fixture(scope='module')
-def browser():
-    with sync_api.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=BROWSER,
-                                     args=['--no-sandbox', '--disable-gpu'])
-        yield chromium
-        chromium.close()
-
-@pytest.fixture(scope='module')
 def address(tmp_path_factory):
     "The page's block of HTML in a page of its own, beside the files that it asks for."
     blocks = re.findall(r'```\{raw\} html\n(.*?)```', (SITE/'play.md').read_text('utf-8'), re.S)
@@ -102,8 +90,8 @@ def address(tmp_path_factory):
 SEEDED = '{let s = 7; Math.random = () => (s = s*16807 % 2147483647) / 2147483647}'
 
 @pytest.fixture(scope='module')
-def tab(browser):
-    tab = browser.new_page()
+def tab(chromium):
+    tab = chromium.new_page()
     tab.add_init_script(SEEDED)
     yield tab
     tab.close()

@@ -1,5 +1,5 @@
 "The site: built without a warning, it refuses what is broken, and works in a real browser."
-import re, shutil, subprocess, sys, threading
+import re, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,8 +11,6 @@ from run_course import ROOT
 pytest.importorskip('sphinx')
 CHAPTERS = sorted(p.stem for p in (ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
 NAMES = sorted(p.stem for p in [*(ROOT/'nbs').glob('*.ipynb'), *(ROOT/'site').glob('*.md')])
-BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 SAID = '.*(?:WARNING|ERROR|nowhere|Error:).*'
 
 def build(notebooks, out):
@@ -82,15 +80,6 @@ def address(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}'
     server.shutdown()
-
-@pytest.fixture(scope='module')
-def chromium():
-    api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    if not BROWSER: pytest.skip('no Chromium on this machine')
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=['--no-sandbox', '--disable-gpu'])
-        yield browser
-        browser.close()
 
 @pytest.fixture
 def tab(chromium):

@@ -93,7 +93,9 @@ def survives(tex):
 def texts(path):
     "The Markdown of a page, in pieces."
     if path.suffix != '.ipynb': return [path.read_text(encoding='utf-8')]
-    return [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'markdown']
+    cells = nbformat.read(path, as_version=4).cells
+    shown = [o.get('data', {}).get('text/markdown') for c in cells for o in c.get('outputs', [])]
+    return [c.source for c in cells if c.cell_type == 'markdown'] + [*filter(None, shown)]
 
 @pytest.mark.parametrize('path', PAGES, ids=lambda p: p.name)
 def test_formulas_keep_to_the_subset(path):

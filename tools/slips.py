@@ -7,9 +7,7 @@ from collections import Counter
 from importlib import import_module
 import torch
 from torch import Tensor
-from backprop_nb.exercises import (EXERCISES, SLIPS, _close, _only, _out, _outcome, _right, _run,
-                                   diagnose)
-from backprop_nb.gradcheck import _names
+from backprop_nb.exercises import EXERCISES, SLIPS, _only, _out, _right, _run, _same, diagnose
 
 def load():
     "All exercises, by name."
@@ -38,23 +36,20 @@ UPSTREAMS = {'upstream dropped': torch.ones_like, 'out for out.g': torch.clone,
              ('one example', 0): _only(0),
              ('one example', -1): _only(-1)}
 
-class Args:
-    "The arguments of a gradient function, and which of them have a gradient."
-    def __init__(self, ex, args):
-        self.names,at = _names(ex.solution, args[:at_out(ex)] + args[at_out(ex)+1:])
-        self.out,self.rest = args[at],args[:at] + args[at+1:]
-        self.by = {n: x for n,x in zip(self.names, self.rest) if isinstance(x, Tensor)}
+def params(ex): return [*inspect.signature(ex.solution).parameters]
+def at_out(ex): return params(ex).index('out')
 
-def at_out(ex): return [*inspect.signature(ex.solution).parameters].index('out')
+def named_inputs(ex, args):
+    "The tensors among the arguments of a gradient function, by name, without `out`."
+    return {n: x for n,x in zip(params(ex), args) if n != 'out' and isinstance(x, Tensor)}
 
 def gradients(ex, args, upstream=None):
     "The gradients of the solution, written nowhere: {'x.g': tensor}."
-    call,held = Args(ex, args),{}
+    out = args[at_out(ex)]
     own = [x.clone() if isinstance(x, Tensor) else x for x in args]
-    own[at_out(ex)].g = call.out.g if upstream is None else upstream(call.out)
+    own[at_out(ex)].g = out.g if upstream is None else upstream(out)
     ex.solution(*own)
-    again = Args(ex, own)
-    return {f'{n}.g': x.g for n,x in again.by.items() if hasattr(x, 'g')}
+    return {f'{n}.g': x.g for n,x in named_inputs(ex, own).items() if hasattr(x, 'g')}
 
 def gradient_plants(ex, n):
     "Wrong gradient functions: (key, function), wrong in the gradient `n`, such as 'w.g'."
@@ -62,7 +57,7 @@ def gradient_plants(ex, n):
         def f(*args):
             right = gradients(ex, args)
             for m,g in (right | {n: make(args, right)}).items():
-                if g is not None: Args(ex, args).by[m[:-2]].g = g
+                if g is not None: named_inputs(ex, args)[m[:-2]].g = g
         return f
     for key,change in CHANGES.items():
         yield key, wrong(lambda args, right, change=change: change(right[n], batch(args)))
@@ -71,7 +66,7 @@ def gradient_plants(ex, n):
     if all(_out(ex, k)[0].shape == _run(ex.solution, ex, k)[0][n].shape for k in cases(ex)):
         yield 'forward', wrong(lambda args, right: args[at_out(ex)].clone())
         yield 'local dropped', wrong(lambda args, right: args[at_out(ex)].g.clone())
-    yield 'accumulates', wrong(lambda args, right: right[n] + Args(ex, args).by[n[:-2]].g)
+    yield 'accumulates', wrong(lambda args, right: right[n] + named_inputs(ex, args)[n[:-2]].g)
     yield 'batch sum missing', wrong(lambda args, right: parts(ex, args, n))
     names = [*_run(ex.solution, ex, 0)[0]]
     if len(names) > 1: yield ('not written', n), wrong(lambda args, right: None)
@@ -82,14 +77,8 @@ def parts(ex, args, n):
     "The part of each example in a sum over the batch; the gradient itself where it is no sum."
     out = args[at_out(ex)]
     if not out.dim() or not len(out): return gradients(ex, args)[n]
-    def only(k):
-        def up(o):
-            g = torch.zeros_like(o)
-            g[k] = out.g[k]
-            return g
-        return up
-    each = torch.stack([gradients(ex, args, only(k))[n] for k in range(len(out))])
-    summed = n[:-2] != Args(ex, args).names[0]
+    each = torch.stack([gradients(ex, args, _only(k))[n] for k in range(len(out))])
+    summed = n[:-2] != params(ex)[0]
     return each if summed and len(out) == batch(args) else gradients(ex, args)[n]
 
 def behaviour_plants(ex):
@@ -98,20 +87,19 @@ def behaviour_plants(ex):
         ex.solution(*args)
         args[at_out(ex)].g.mul_(0.5)
     def into_grad(*args):
-        for n,g in gradients(ex, args).items(): Args(ex, args).by[n[:-2]].grad = g
+        for n,g in gradients(ex, args).items(): named_inputs(ex, args)[n[:-2]].grad = g
     def into_input(*args):
         ex.solution(*args)
         args[0].add_(1.)
     def returns(*args): return [*gradients(ex, args).values()][0]
     def raises(*args): raise ValueError('a mistake')
     yield ('wrote into an input', 'out.g'), into_upstream
-    yield ('wrote into an input', Args(ex, [torch.zeros(())] * arity(ex)).names[0]), into_input
+    yield ('wrote into an input', params(ex)[0]), into_input
     yield 'returned', returns
     yield 'grad', into_grad
     yield 'raises', raises
 
 def cases(ex): return range(len(ex.sizes))
-def arity(ex): return len(inspect.signature(ex.solution).parameters)
 
 def value_plants(ex):
     "Wrong values, where the question is for a value."
@@ -167,12 +155,7 @@ def named(ex, key, f, verdict):
     A slip of the exercise itself that gives the same numbers in every case is as good a name."""
     said = [*map(word, verdict.slips)]
     if said == [word(key)]: return True
-    return len(said) == 1 and said[0] in ex.slips and same(ex, f, ex.slips[said[0]])
-
-def same(ex, f, g):
-    "Do two answers give the same numbers in every case?"
-    runs = [[_outcome(h, ex, k) for h in (f, g)] for k in cases(ex)]
-    return all(a.keys() == b.keys() and all(_close(a[n], b[n]) for n in a) for a,b in runs)
+    return len(said) == 1 and said[0] in ex.slips and _same(f, ex.slips[said[0]], ex)
 
 def main():
     seen,right = Counter(),Counter()
