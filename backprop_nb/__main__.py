@@ -147,7 +147,7 @@ def save_picture(path:str|Path, # file to write
         ax.plot(epochs, valid, 's--', color='#D55E00', label='validation')
         ax.set(xlabel='epoch', ylabel=what); ax.legend()
     _draw_digits(digits.subplots(2, 10, squeeze=False), x, y, pred, right, wrong)
-    fig.savefig(path)
+    fig.savefig(path, dpi=200)
 
 # %% ../nbs/demo.ipynb #47858721
 def _draw_digits(axes, x, y, pred, right, wrong):

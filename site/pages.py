@@ -8,6 +8,8 @@ from network_map import network_map
 BADGE = re.compile(r'\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)')
 AXES = {'title': 'Titles', 'xlabel': 'Across', 'ylabel': 'Up'}
 MARKS = re.compile(r'^#\|.*\n?', re.M)
+MAGIC = re.compile(r'^[%!].*$', re.M)
+ALT = re.compile(r'^#\| *fig-alt: *(.*)', re.M)
 
 def dropped(c) -> bool:
     "Is the cell plumbing that nobody needs on a page?"
@@ -17,7 +19,7 @@ def dropped(c) -> bool:
 
 def tree(c):
     "The statements of a code cell, none where it is not plain Python."
-    try: return ast.parse(c.source).body if c.cell_type == 'code' else []
+    try: return ast.parse(MAGIC.sub('', c.source)).body if c.cell_type == 'code' else []
     except SyntaxError: return []
 
 def exported(c) -> list:
@@ -42,7 +44,7 @@ def plain(text) -> str:
 
 def described(c, before) -> str:
     "What a figure shows, for those who do not see it: what leads to it, and its titles and axes."
-    if given := re.search(r'^#\| *fig-alt: *(.*)', c.source, re.M): return plain(given[1])
+    if given := ALT.search(c.source): return plain(given[1])
     text = re.sub(r'\$\$.*?\$\$|```.*?```', '', before, flags=re.S)
     text = plain(re.sub(r'^(#+ |\|).*$', '', text, flags=re.M))
     lead = re.match(r'.{,150}[.:?](?=\s|$)|.*?[.:?](?=\s|$)', text + '.')[0].rstrip('.:')
@@ -96,8 +98,10 @@ def opening(cells) -> list:
 def coded(c, before, names, pages) -> list:
     "The cells of a page for a code cell, given the Markdown before it."
     added, network = [n for n in exported(c) if n in names], drawn_network(c)
-    if any(o.output_type == 'display_data' for o in c.outputs):
-        c.metadata['mystnb'] = {'image': {'alt': described(c, before)}}
+    pictures = [o.metadata['image/png'] for o in c.outputs if 'image/png' in o.get('data', {})]
+    if pictures:
+        wide = max(p['width'] for p in pictures)  # drawn with twice as many pixels
+        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'width': f'{wide}px'}}
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (

@@ -1,5 +1,5 @@
 "The shape that all notebooks share."
-import ast, json, re
+import ast, base64, json, re
 import nbformat, pytest, sync
 from run_course import ROOT
 
@@ -54,6 +54,12 @@ def test_cells_are_short(nb):
     cells = [i for i, _ in code_lines(nb)]
     long = {i for i in cells if cells.count(i) > 25}
     assert not wide and not long
+
+def test_pictures_are_sharp(nb):
+    "Twice as many pixels each way as the place that a picture takes."
+    for o in (o for c in nb.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})):
+        pixels = int.from_bytes(base64.b64decode(o.data['image/png'])[16:20], 'big')  # PNG: IHDR
+        assert pixels >= 2*o.metadata['image/png']['width']
 
 def test_rhythm(nb, path):
     if path.stem[:2] in ('03', '04', '05', '08', '09', '11'):

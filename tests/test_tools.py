@@ -61,7 +61,7 @@ def project(tmp_path):
         new_markdown_cell('# T\n> S\n\n' + sync.badge('index', sync.settings(tmp_path))),
         new_code_cell("import sys"), new_code_cell('#| hide\nhidden()', outputs=[stream('hidden')]),
         new_markdown_cell('[03](03_mse.ipynb#in-code), [c](../LICENSE), [w](https://example.com)'),
-        new_code_cell('#| timing\ndraw[0](1)', outputs=[PICTURE]),
+        new_code_cell('#| fig-alt: A line\n#| timing\ndraw[0](1)', outputs=[PICTURE]),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path/'nbs'/'index.ipynb')
     assert sync.main(root=tmp_path) == 0
@@ -70,7 +70,7 @@ def project(tmp_path):
 def test_readme(project):
     text = (project/'README.md').read_text()
     assert '[03](nbs/03_mse.ipynb#in-code), [c](LICENSE), [w](https://example.com)' in text
-    assert 'draw[0](1)' in text and '![Figure 1](nbs/images/index-1.png)' in text
+    assert 'draw[0](1)' in text and '![A line](nbs/images/index-1.png)' in text
     assert (project/'nbs'/'images'/'index-1.png').read_bytes() == b'hi'
     assert not any(word in text for word in ('import sys', 'hidden', '#|', 'timing'))
 

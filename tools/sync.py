@@ -48,6 +48,7 @@ def readme(nb, cfg) -> dict:
     nbs = cfg['nbs_path']
     nb.cells = [c for c in nb.cells if shown(c)]
     nb.metadata['language_info'] = {'name': 'python'}  # nbdev_clean drops it
+    alts = [''.join(re.findall(r'^#\| *fig-alt: *(.*)', c.source, re.M)) for c in nb.cells]
     for c in nb.cells:
         if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
         else: c.source = LINK.sub(lambda m: m[1] + posixpath.normpath(f'{nbs}/{m[2]}'), c.source)
@@ -55,7 +56,8 @@ def readme(nb, cfg) -> dict:
     files = {}
     for i, (name, data) in enumerate(resources['outputs'].items(), 1):
         new = f'{nbs}/images/index-{i}{posixpath.splitext(name)[1]}'  # the same when cells move
-        text = re.sub(rf'!\[\w*\]\({re.escape(name)}\)', f'![Figure {i}]({new})', text)
+        alt = alts[int(name.split('_')[1])]  # the name is output_CELL_0.png
+        text = re.sub(rf'!\[\w*\]\({re.escape(name)}\)', f'![{alt}]({new})', text)
         files[new] = data
     text = re.sub(r'\n{3,}', '\n\n', re.sub(r' +\n', '\n', text))
     return {'README.md': text.strip() + '\n', **files}
