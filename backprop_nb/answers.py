@@ -1569,7 +1569,7 @@ _tied_slips = {
     'both products start with inp; what does the second w.t() multiply?': _inp_twice,
     'out.g itself has been added, but no way leads around these two layers': _way_around}
 
-# %% ../nbs/answers.ipynb #384b7a06
+# %% ../nbs/answers.ipynb #b45b7fce
 @exercise('06.4', 'One matrix in two places',
           ['Two uses, two names: out = relu(inp @ p) @ q.t(). What are the gradients of p and q?',
            'Keep z = inp @ p and a = relu(z). For p all is as in chapter 05: inp.t() @ z.g.',
@@ -1581,17 +1581,17 @@ def _tied_grad(inp, out, w):
     r"""Call the first use $P$ and the second $Q$: $Z = XP$, $A = \max(0, Z)$, output $A\,Q^T$.
     Entry $ij$ of the output is $\sum_k a_{ik} q_{jk}$, so with $G$ for `out.g`
 
-    $$\frac{\partial L}{\partial a_{ik}} = \sum_j G_{ij}\, q_{jk} = (G\,Q)_{ik} \qquad
-    \frac{\partial L}{\partial q_{jk}} = \sum_i G_{ij}\, a_{ik} = (G^T A)_{jk}$$
+    $$\begin{aligned}
+    \frac{\partial L}{\partial a_{ik}} &= \sum_j G_{ij}\, q_{jk} = (G\,Q)_{ik} \\
+    \frac{\partial L}{\partial q_{jk}} &= \sum_i G_{ij}\, a_{ik} = (G^T A)_{jk}
+    \end{aligned}$$
 
     No transpose on $Q$ on the way back: it was transposed on the way there. The gates make
     $G_Z = G\,Q \odot \mathbb{1}\{Z > 0\}$ of the first, and $P$ gets $X^T G_Z$ as in chapter 05.
-
     $P$ and $Q$ are one matrix. A wiggle of $w_{jk}$ wiggles both, and the changes of the loss add:
     $X^T G_Z + G^T A$, both of shape $(d, m)$."""
-    z = inp @ w
-    a = z.relu()
-    z_g = (out.g @ w) * (z > 0)
+    a = (inp @ w).relu()
+    z_g = (out.g @ w) * (a > 0)
     inp.g = z_g @ w.t()
     w.g = inp.t() @ z_g + out.g.t() @ a
 
@@ -1764,7 +1764,7 @@ _no_bias_slips = {
     'you': _OwnInput, 'accumulates': _Adds, 'not written': _OnSelf, _OUT_FIRST: _InFirst,
     'wrote into an input': _IntoOutG}
 
-# %% ../nbs/answers.ipynb #343195a7
+# %% ../nbs/answers.ipynb #770de2ea
 @exercise('07.3', 'A layer without bias',
           ['Look at Scale in step 3: three methods, one line each.',
            'Module.backward calls bwd(out, inp). The gradient that has arrived is out.g.',
@@ -1776,8 +1776,10 @@ class _NoBias(Module):
     r"""$Z = XW$ is the linear layer of chapter 05 without its last term. Entry $ik$ is
     $\sum_j x_{ij} w_{jk}$, so with $G$ for `out.g`
 
-    $$\frac{\partial L}{\partial x_{ij}} = \sum_k G_{ik} w_{jk} = (G\,W^T)_{ij} \qquad
-    \frac{\partial L}{\partial w_{jk}} = \sum_i x_{ij} G_{ik} = (X^T G)_{jk}$$
+    $$\begin{aligned}
+    \frac{\partial L}{\partial x_{ij}} &= \sum_k G_{ik} w_{jk} = (G\,W^T)_{ij} \\
+    \frac{\partial L}{\partial w_{jk}} &= \sum_i x_{ij} G_{ik} = (X^T G)_{jk}
+    \end{aligned}$$
 
     `Module` remembers the input and hands it to `bwd`, after the output. `parameters()` finds `w`,
     since it is a tensor on the module."""
@@ -2237,7 +2239,7 @@ _smoothing_slips |= {
     'a factor p(1 - p) too many; softmax and logarithm have been gone through already':
         _otherwise(lambda p, q, hot, eps: (p - q) * p * (1 - p))}
 
-# %% ../nbs/answers.ipynb #f2ebef0c
+# %% ../nbs/answers.ipynb #de2c04c5
 @exercise('09.3', 'Label smoothing',
           ['Call the smoothed truth q. L = -1/N sum_i sum_k q_ik log p_ik. What is the derivative '
            'of log p_ik for z_il?',
@@ -2250,8 +2252,10 @@ def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     r"""With $q_{ik} = (1 - \varepsilon)\, y_{ik} + \frac{\varepsilon}{C}$ the loss is
     $L = -\frac{1}{N} \sum_i \sum_k q_{ik} \log p_{ik}$, and the chain rule adds up the ways:
 
-    $$\frac{\partial L}{\partial z_{il}} = -\frac{1}{N} \sum_k q_{ik} (\delta_{kl} - p_{il})
-    = \frac{1}{N} \Big( p_{il} \sum_k q_{ik} - q_{il} \Big) = \frac{1}{N} (p_{il} - q_{il})$$
+    $$\begin{aligned}
+    \frac{\partial L}{\partial z_{il}} &= -\frac{1}{N} \sum_k q_{ik} (\delta_{kl} - p_{il}) \\
+    &= \frac{1}{N} \Big( p_{il} \sum_k q_{ik} - q_{il} \Big) = \frac{1}{N} (p_{il} - q_{il})
+    \end{aligned}$$
 
     since $\sum_k q_{ik} = (1 - \varepsilon) + C \frac{\varepsilon}{C} = 1$. Times upstream, which
     is one number.

@@ -193,7 +193,8 @@ def test_grade_finds_the_call(tmp_path, call):
 
 def test_the_command_for_handouts(tmp_path):
     text = '\n'.join(c.source for c in nbformat.read(ROOT/'nbs'/'teachers.ipynb', 4).cells)
-    command = shlex.split(re.search(r'^jupyter nbconvert .*', text, re.M)[0])
+    command = re.search(r'^jupyter nbconvert (?:.*\\\n)*.*', text, re.M)[0]
+    command = shlex.split(command.replace('\\\n', ''))
     original = tmp_path/command[-1]
     shutil.copy(ROOT/'nbs'/command[-1], original)
     before = original.read_bytes()
