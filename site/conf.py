@@ -26,7 +26,8 @@ MATHJAX = next(f for f in files('sphinx-mathjax-offline') if f.name == 'tex-svg-
 mathjax_path = 'tex-svg-full.js'
 mathjax3_config = {'tex': {'packages': {'[-]': ['noundefined', 'noerrors']}}}
 html_static_path = [str(HERE/'_static'), str(MATHJAX)]
-html_css_files, html_favicon = ['course.css'], str(HERE/'_static'/'favicon.svg')
+html_css_files, html_js_files = ['course.css'], ['course.js']
+html_favicon = str(HERE/'_static'/'favicon.svg')
 html_context = {'default_mode': 'auto'}  # light or dark as the reader's system has it
 
 html_theme = 'sphinx_book_theme'

@@ -64,7 +64,8 @@ def linked(source, names) -> str:
         if not name or name not in names or name in seen: return m[0]
         seen.add(name)
         return f'[{m[1]}](#{names[name]})'
-    left_alone = r'```.*?```|\[[^]]*\]\([^)]*\)|^#+ [^\n]*$'  # code, links, headings
+    # code, links, headings, and what is not ours
+    left_alone = r"```.*?```|\[[^]]*\]\([^)]*\)|^#+ [^\n]*$|PyTorch's(?: own)? `[^`]*`"
     return re.sub(left_alone + r'|(`(\w+(?:\(\))?)`)', link, source, flags=re.S | re.M)
 
 def buttons(name, colab) -> str:
@@ -100,8 +101,8 @@ def coded(c, before, names, pages) -> list:
     added, network = [n for n in exported(c) if n in names], drawn_network(c)
     pictures = [o.metadata['image/png'] for o in c.outputs if 'image/png' in o.get('data', {})]
     if pictures:
-        wide = max(p['width'] for p in pictures)  # drawn with twice as many pixels
-        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'width': f'{wide}px'}}
+        wide = max(p['width'] for p in pictures) > 640
+        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': 'wide'*wide}}
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (
