@@ -3,7 +3,7 @@ import re, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-import nbformat, pytest
+import nbformat, pytest, sync
 from nbformat.v4 import new_markdown_cell, new_notebook
 from build_site import Links
 from run_course import ROOT
@@ -95,7 +95,15 @@ WIDE = '''() => [...document.querySelectorAll('div.cell_input pre')].filter(
     ).map(e => e.innerText.slice(0, 60))'''
 ERRORS = '[data-mjx-error]'
 TEX = "es => es.filter(e => !e.querySelector('mjx-container')).map(e => e.innerText)"
-OVERFLOW = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
+OUTSIDE = '''() => {
+    const page = document.documentElement,
+          edge = document.querySelector('.bd-article').getBoundingClientRect().right + 1,
+          boxed = e => !e.matches('.bd-article') &&
+                       (getComputedStyle(e).overflowX != 'visible' || boxed(e.parentElement))
+    return [...document.querySelectorAll('.bd-article :not(svg *)')].filter(
+        e => e.getBoundingClientRect().right > edge && !boxed(e)).map(e => e.outerHTML.slice(0, 150)
+        ).concat(page.scrollWidth > page.clientWidth ? ['the page'] : [])
+}'''
 
 def audit(tab, rules=None) -> list:
     "The serious findings of axe-core."
@@ -125,9 +133,9 @@ def troubles(tab, url) -> dict:
     found['TeX'] = tab.eval_on_selector_all(ERRORS, 'es => es.map(e => e.dataset.mjxError)')
     found['TeX that is left'] = tab.eval_on_selector_all('.math', TEX)
     found['code that scrolls'] = tab.evaluate(WIDE)
-    found['too wide at 1280'] = tab.evaluate(OVERFLOW)
+    found['too wide at 1280'] = tab.evaluate(OUTSIDE)
     tab.set_viewport_size({'width': 390, 'height': 900})
-    found['too wide at 390'] = tab.evaluate(OVERFLOW)
+    found['too wide at 390'] = tab.evaluate(OUTSIDE)
     tab.set_viewport_size({'width': 1280, 'height': 900})
     tab.evaluate(EMPTY)
     tab.add_style_tag(content='* { transition: none !important }')  # colours change at once
@@ -179,6 +187,8 @@ def test_dark_mode(tab, address):
 LIT = {'00_graph': [], '02_gradcheck': [], '04_relu': ['relu'], '05_linear': ['lin', 'lin'],
        '08_binary': ['sigmoid', 'bce'], '11_conv': ['conv2d']}
 
+FILL = "es => es.map(e => getComputedStyle(e.querySelector('rect')).fill)"
+
 def boxes(tab, width):
     "[(address, label)] of the boxes in the drawing that shows at this width."
     tab.set_viewport_size({'width': width, 'height': 900})
@@ -195,6 +205,9 @@ def test_map(tab, address, name):
     assert lead >= {('data', '01_data.html'), ('lin', '05_linear.html'), ('relu', '04_relu.html')}
     assert [label.split(',')[0] for _, label in found if label.endswith('where we are')] == LIT[name]
     assert all(f'chapter {url[:2]}' in label for url, label in found)
+    lit, others = [set(tab.locator('.network-map').first.locator(f'a{which}').evaluate_all(FILL))
+                   for which in ('.lit', ':not(.lit)')]
+    assert bool(lit) == bool(LIT[name]) and not lit & others
 
 def test_box_leads_to_its_chapter(tab, address):
     tab.goto(f'{address}/index.html', wait_until='domcontentloaded')
@@ -212,6 +225,7 @@ def test_next_page_and_buttons(tab, address):
     visit(tab, f'{address}/04_relu.html')
     assert '05_linear' in tab.locator('a.right-next').get_attribute('href')
     assert '03_mse' in tab.locator('a.left-prev').get_attribute('href')
-    colab = tab.locator('p.run a').first.get_attribute('href')
-    assert re.fullmatch(r'https://colab.research.google.com/github/.*/nbs/04_relu.ipynb', colab)
+    colab, download = [a.get_attribute('href') for a in tab.locator('p.run a').all()]
+    assert f']({colab})' in sync.badge('04_relu', sync.settings())
+    assert download == '_sources/04_relu.ipynb'
     assert tab.locator('.copybtn').count() > 10

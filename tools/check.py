@@ -4,7 +4,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKERS = min(os.cpu_count() or 1, 4)
+CPUS = os.cpu_count() or 1
+WORKERS = min(CPUS, 4)
+THREADS = str(CPUS//WORKERS)  # of torch in each worker: more would wait for each other
+PYTEST = ['-m', 'pytest', '-v', '-n', str(WORKERS), '--dist', 'loadfile',  # a file to a worker,
+          '--no-loadscope-reorder']                                  # in the order of conftest.py
 NBDEV_TEST = f'from nbdev.test import nbdev_test; nbdev_test(n_workers={WORKERS})'
 
 def tree() -> dict:
@@ -19,7 +23,7 @@ def stream(*args) -> tuple:
     "Run Python with `args`, show what it prints but the last line; return exit code and last line."
     proc = subprocess.Popen([sys.executable, '-u', *args], cwd=ROOT, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, encoding='utf-8', errors='replace',
-                            env={**os.environ, 'PYTHONUTF8': '1'})
+                            env={**os.environ, 'PYTHONUTF8': '1', 'OMP_NUM_THREADS': THREADS})
     last = ''
     for line in proc.stdout:
         print(last, end='', flush=True)
@@ -27,13 +31,14 @@ def stream(*args) -> tuple:
     return proc.wait(), last
 
 def main() -> int:
-    needed = ('nbdev', 'nbclient', 'nbconvert', 'pytest', 'hypothesis', 'build', 'jupyterlab', 'twine',
-              'yaml', 'markdown_it', 'mdit_py_plugins', 'playwright', 'sphinx', 'myst_nb')
+    needed = ('nbdev', 'nbclient', 'nbconvert', 'pytest', 'xdist', 'hypothesis', 'build',
+              'jupyterlab', 'twine', 'yaml', 'markdown_it', 'mdit_py_plugins', 'playwright',
+              'sphinx', 'myst_nb')
     lacking = [m for m in needed if not find_spec(m)]
     if lacking: sys.exit(f'no {", ".join(lacking)} here; run: pip install -e ".[dev]"')
     sys.stdout.reconfigure(errors='replace')  # for consoles that know fewer letters
     before, results = tree(), {}
-    for name, args in {'nbdev_test': ['-c', NBDEV_TEST], 'pytest': ['-m', 'pytest', '-v']}.items():
+    for name, args in {'nbdev_test': ['-c', NBDEV_TEST], 'pytest': PYTEST}.items():
         print(f'== {name}', flush=True)
         start = time.perf_counter()
         code, last = stream(*args)
