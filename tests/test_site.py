@@ -221,6 +221,17 @@ def test_folded_cell_unfolds(tab, address):
     tab.locator('details.hide summary').first.click()
     assert code.is_visible() and 'import' in code.inner_text()
 
+LOOSE = """[...document.querySelectorAll('span.math:not(.together *)')].map(
+    e => e.nextSibling?.data ?? '').filter(text => /^[.,;:]/.test(text))"""
+LINES = "es => es.map(e => e.getClientRects().length)"
+
+def test_a_formula_keeps_its_comma(tab, address):
+    tab.set_viewport_size({'width': 390, 'height': 900})
+    visit(tab, f'{address}/08_binary.html')
+    tab.locator('.together mjx-container').first.wait_for()
+    assert tab.evaluate(LOOSE) == []
+    assert set(tab.eval_on_selector_all('.bd-article .together', LINES)) == {1}
+
 def test_next_page_and_buttons(tab, address):
     visit(tab, f'{address}/04_relu.html')
     assert '05_linear' in tab.locator('a.right-next').get_attribute('href')

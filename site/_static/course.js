@@ -1,4 +1,5 @@
-// Keep together what belongs to one word: a formula and the sign after it, a short piece of code.
+// Lines break where they should: not between a formula and the sign after it, nor in a short piece
+// of code, but in a long name at its underscores.
 const CLOSING = /^[.,;:!?)]+/;
 
 function keepSignAtFormula(formula) {
@@ -11,7 +12,13 @@ function keepSignAtFormula(formula) {
   both.append(formula, sign[0]);
 }
 
+function mayBreakAtUnderscores(word) {
+  const parts = word.textContent.split(/(?<=_)/);
+  word.replaceChildren(...parts.flatMap(part => [part, document.createElement('wbr')]));
+}
+
 window.addEventListener('load', async () => {
+  document.querySelectorAll('.bd-sidebar-secondary code .pre').forEach(mayBreakAtUnderscores);
   for (const code of document.querySelectorAll('code.literal'))
     if (code.textContent.length <= 20) code.classList.add('together');
   await window.MathJax?.startup?.promise;
