@@ -593,7 +593,7 @@ def _judged(fault, said):
 _CHECKS = {_judged(fault, said): _REFUSED | {fault: said} for fault in _REFUSED
            for said in ('', 'A', 'B', 'C', 'AB', 'AC', 'BC', 'ABC') if said != _REFUSED[fault]}
 
-# %% ../nbs/answers.ipynb #d0edb17a
+# %% ../nbs/answers.ipynb #c64b56bf
 @exercise('02.2', 'Which check refuses it?',
     ['Write down for each check what out.g is, and what the right gradient is then: c in A, '
      'c/10,000 in B.',
@@ -604,7 +604,8 @@ _CHECKS = {_judged(fault, said): _REFUSED | {fault: said} for fault in _REFUSED
 def _which_check():
     r"""Right is `inp.g = out.g * c`: that is $c$ in A, and $c / 10{,}000$ in B.
 
-    *dropped* gives $c$: equal in A, let through. In B it is about 1 away from $c / 10{,}000$.
+    *dropped* gives $c$: equal in A, let through. In B it is nearly $c$ away from $c / 10{,}000$,
+    far more than 0.01.
 
     *sign* gives $-c$ in A, refused. In B both are below 0.001, so they are nearer than 0.01.
 
@@ -1199,7 +1200,7 @@ _ROWS = {
     'the neurons are added up before they are multiplied': _rows_slip(
         lambda x, g, w: g.sum(1, keepdim=True) * w.sum(0))}
 
-# %% ../nbs/answers.ipynb #9595b11b
+# %% ../nbs/answers.ipynb #1ee56d0e
 @exercise('05.2', 'The weight the other way round',
           ['Write the forward step by index: z_ik is the sum over j of x_ij w_kj.',
            'Hold w_kj. It has a k and a j, and no i: sum over i, and nothing else.',
@@ -1216,7 +1217,7 @@ def _rows_linear_grad(inp, out, w):
 
     $x_{ij}$ has no $k$: $\frac{\partial L}{\partial x_{ij}} = \sum_k g_{ik} w_{kj} = (G W)_{ij}$.
     Nothing is turned. The transpose is where the storage puts it, and shapes alone tell where,
-    unless all sizes are equal."""
+    unless two of the sizes are equal."""
     inp.g = out.g @ w
     w.g = out.g.t() @ inp
 
@@ -1317,7 +1318,7 @@ _SCORES |= {
 _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2), (2, 5), (5, 3),
                                            (4, 4), (3, 7)]]
 
-# %% ../nbs/answers.ipynb #685fed95
+# %% ../nbs/answers.ipynb #6d910247
 @exercise('05.4', 'Every example with every other',
           ['By index: z_il is the sum over j and k of x_ij w_jk x_lk. Which indices has w_jk?',
            'w_jk has no i and no l: sum over both. x_ij g_il x_lk, in which order to be a product?',
@@ -1328,23 +1329,22 @@ _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2
           sizes=_score_sizes)
 def _scores_grad(inp, out, w):
     r"""$z_{il} = \sum_j \sum_k x_{ij}\, w_{jk}\, x_{lk}$, and $g_{il}$ upstream.
-
     $w_{jk}$ has no $i$ and no $l$, so both are summed over:
     $\frac{\partial L}{\partial w_{jk}} = \sum_i \sum_l x_{ij}\, g_{il}\, x_{lk} = (X^T G X)_{jk}$.
 
-    $X$ stands in two places; call them $U$ on the left and $V$ on the right. $u_{ij}$ has no $l$:
-    $\frac{\partial L}{\partial u_{ij}} = \sum_l \sum_k g_{il}\, v_{lk}\, w_{jk} = (G V W^T)_{ij}$.
-    $v_{lk}$ has no $i$:
-    $\frac{\partial L}{\partial v_{lk}} = \sum_i \sum_j g_{il}\, u_{ij}\, w_{jk} = (G^T U W)_{lk}$.
+    $X$ stands in two places, as $U$ and as $V$: $u_{ij}$ has no $l$, and $v_{lk}$ has no $i$.
 
-    Both are $X$, and ways add: $\frac{\partial L}{\partial X} = G X W^T + G^T X W$. The square
-    shapes would have let any of the transposes pass; the indices did not."""
+    $$\begin{aligned}
+    \frac{\partial L}{\partial u_{ij}} &= \sum_l \sum_k g_{il}\, v_{lk}\, w_{jk} = (G V W^T)_{ij} \\
+    \frac{\partial L}{\partial v_{lk}} &= \sum_i \sum_j g_{il}\, u_{ij}\, w_{jk} = (G^T U W)_{lk}
+    \end{aligned}$$
+
+    Both are $X$, and ways add: $\frac{\partial L}{\partial X} = G X W^T + G^T X W$. $G$ and $W$ are
+    square, so shapes would have let their transposes pass; the indices did not."""
     inp.g = out.g @ inp @ w.t() + out.g.t() @ inp @ w
     w.g = inp.t() @ out.g @ inp
 
-# %% ../nbs/answers.ipynb #2d0c42b6
-from functools import partial
-
+# %% ../nbs/answers.ipynb #51f4d75d
 def _on_paper(n=3, gate=True, only=slice(None), kept='u2', w1=3., w2=-2., every=False):
     "The five gradients of 06.1, or what one slip makes of them."
     x,y = torch.tensor([2., 1., -1.]), torch.tensor([-15., -12., 7.])
@@ -1372,7 +1372,7 @@ _five_slips = {
         every=True),
     'these are the inputs of all three; x1 is the first': _on_paper() | dict(x1=(-24, -36, 0))}
 
-# %% ../nbs/answers.ipynb #94a9f815
+# %% ../nbs/answers.ipynb #d4dd4e39
 @exercise('06.1', 'Five gradients on paper',
           ['Forward first: u1 = 3x - 1, u2 = max(0, u1), u3 = -2 u2 + 1, for each of the three.',
            'u3.g has three numbers, 2/3 (u3 - y). From there go back, line by line.',
@@ -1389,7 +1389,7 @@ def _five_gradients():
     - `w2.g` is $5 \cdot 4 + 2 \cdot 6 + 0 \cdot (-4) = 32$;
     - `u2.g` is `u3.g` times $w_2 = -2$: $(-8, -12, 8)$, and the closed gate makes `u1.g` of it:
       $(-8, -12, 0)$; `b1.g`, its sum, is $-20$;
-    - `w1.g` is $2 \cdot (-8) + 1 \cdot (-12) + (-1) \cdot 0 = -28$;
+    - `w1.g` is $2 \cdot (-8) + 1 \cdot (-12) - 1 \cdot 0$, that is $-28$;
     - `x1.g` is $-8 \cdot w_1 = -24$: no sum, one example."""
     return dict(b2=6, w2=32, b1=-20, w1=-28, x1=-24)
 
@@ -1418,7 +1418,7 @@ def _layers_mended(*args):
     u4_g = _misnamed(*args)['u4']
     return _misnamed(*args) | dict(w2=u2.t() @ u4_g, b2=u4_g.sum(0))
 
-# %% ../nbs/answers.ipynb #3aeb9bda
+# %% ../nbs/answers.ipynb #c4c60876
 def _named(x, y, w1, b1, w2, b2, gate=True):
     "All gradients under their own names, or with one thing wrong."
     u1,u2,u3,u4 = _network(x, y, w1, b1, w2, b2)
@@ -1430,14 +1430,15 @@ def _named(x, y, w1, b1, w2, b2, gate=True):
                 w1=x.t() @ u1_g, b1=u1_g.sum(0))
 
 _name_slips = {
-    'here the gradient still stands one name too far to the left': _layers_mended,
+    'here the gradient still stands under the name of the next tensor': _layers_mended,
     'the gates of the rectifier got lost': partial(_named, gate=False)}
 
-# %% ../nbs/answers.ipynb #b379975d
+# %% ../nbs/answers.ipynb #24be2c9e
 @exercise('06.2', 'Find the slip: names',
           ['The loss is one number. What shape has the first gradient that the function computes?',
            'u5 = u4**2 has the slope 2 u4. For which tensor is 2/N u4 the gradient, then?',
-           'Move each name one place to the right; the last two lines follow their names.'],
+           'L_g is the gradient of u4, u4_g that of u3, and so on; the other lines follow their '
+           'names.'],
           inputs=_network_inputs, given=_misnamed, slips=_name_slips)
 def _names_right(x, y, w1, b1, w2, b2):
     r"""$\frac{2}{N} u_4$ has the shape $(N, 1)$ and is the gradient for $u_4$, since $u_5 = u_4^2$.
@@ -1610,7 +1611,7 @@ _count_slips = {
     'each layer has a matrix of its own; their sizes add, they do not multiply': 7056000,
     'these are the numbers that go through the network, not those that it holds': 854}
 
-# %% ../nbs/answers.ipynb #1cae862f
+# %% ../nbs/answers.ipynb #9587d2f1
 @exercise('07.1', 'How many numbers are trained?',
           ['Which of the five layers hold tensors of their own?',
            'A Lin from d to m features holds a (d, m) matrix and a bias for each output.',
@@ -1620,11 +1621,11 @@ def _count():
     r"""A `Lin` from $d$ to $m$ features holds $d \cdot m$ weights and $m$ biases; a rectifier holds
     nothing.
 
-    - $784 \cdot 30 + 30 = 23\,550$
+    - $784 \cdot 30 + 30 = 23{,}550$
     - $30 \cdot 30 + 30 = 930$
     - $30 \cdot 10 + 10 = 310$
 
-    Together $24\,790$. Of a hundred numbers, 95 stand in the first layer."""
+    Together $24{,}790$. Of a hundred numbers, 95 stand in the first layer."""
     return 24790
 
 # %% ../nbs/answers.ipynb #69b9815e
@@ -1864,7 +1865,7 @@ class _OneBwd(_KeepsOut):
         if not self.done: super().bwd(out, inp)
         self.done = True
 
-# %% ../nbs/answers.ipynb #1b18ad28
+# %% ../nbs/answers.ipynb #c2bd4d48
 _chain_slips = {
     'it does not look into the inner layers; a list of modules is no tensor': _ChainSlip,
     'the weights are found, the biases are not': _Weights,
@@ -1934,9 +1935,7 @@ def _one_point():
     way."""
     return dict(p=3/4, p_grad=-4/15, z_grad=-1/20)
 
-# %% ../nbs/answers.ipynb #5aa0f8a2
-from functools import partial
-
+# %% ../nbs/answers.ipynb #6bd19be7
 def _tanh_slip(inp, out, slope): inp.g = out.g * slope(inp, out)
 
 # %% ../nbs/answers.ipynb #7cdeabfb
@@ -2044,7 +2043,7 @@ _rare_slips = {said: partial(_rare_slip, each=each) for said,each in {
     'the slope of the sigmoid is in it once too often':
         lambda p, y, c: _rare_right(p, y, c) * p * (1 - p)}.items()}
 
-# %% ../nbs/answers.ipynb #769b250e
+# %% ../nbs/answers.ipynb #9d426556
 _rare_slips['it is divided by the sum of the weights; this loss divides by N'] = partial(
     _rare_slip, each=_rare_right, count=lambda y, c: (1 - y + c * y).sum())
 
@@ -2061,8 +2060,8 @@ def _rare_grad(inp, targ, c, out=None):
 
     $$\frac{\partial \ell}{\partial z} = -c\,y\,(1 - p) + (1 - y)\,p$$
 
-    For $c = 1$ the products $y p$ cancel and $p - y$ is left. For other $c$ they do not. Nothing in
-    it divides, so it is as stable as the fused gradient."""
+    For $c = 1$ the products $y p$ cancel and $p - y$ is left. For other $c$ they do not: ones get
+    $c\,(p - y)$, zeros $p - y$. Nothing divides, so it is as stable as the fused gradient."""
     up = 1 if out is None else upstream(out)
     p,y = sigmoid(inp), targ[:,None]
     inp.g = up * ((1 - y) * p - c * y * (1 - p)) / len(inp)
@@ -2090,7 +2089,7 @@ _paper_slips = {
     'this is the loss of the digit, not its gradient': -math.log(3/8),
     'this is the share of the digit in the loss, not the gradient': -math.log(3/8)/5}
 
-# %% ../nbs/answers.ipynb #d78c91fe
+# %% ../nbs/answers.ipynb #4989ef8f
 @exercise('09.1', 'Three scores on paper',
           ['Which numbers are e^z, and what is their sum?',
            'The probabilities are 1/8, 3/8 and 4/8. Which of them belongs to the label 1?',
@@ -2098,8 +2097,8 @@ _paper_slips = {
           slips=_paper_slips)
 def _three_scores():
     r"""$e^z$ is 1, 3, 4 and adds up to 8, so $p = (\frac18, \frac38, \frac48)$. The label 1 is the
-    second class, counted from 0, and $y = (0, 1, 0)$. One digit of five gets a fifth:
-    $\frac15 (p - y) = \frac15 (\frac18, -\frac58, \frac48) = (\frac1{40}, -\frac18, \frac1{10})$.
+    second class, counted from 0, and $y = (0, 1, 0)$. One digit of five gets a fifth of
+    $p - y = (\frac18, -\frac58, \frac48)$, which is $(\frac1{40}, -\frac18, \frac1{10})$.
     """
     return 1/40, -1/8, 1/10
 
@@ -2149,7 +2148,7 @@ _truth_slips = {
     'it is divided by the number of classes; the mean is over the digits':
         _with_truth(lambda x, t, hot: (softmax(x) - hot) * len(x) / x.shape[1])}
 
-# %% ../nbs/answers.ipynb #04691393
+# %% ../nbs/answers.ipynb #9da6f1e3
 @exercise('09.2', 'Find the slip: subtract the truth',
           ['Each row of inp.g should add up to 0. Print the sums for a batch of three.',
            'Print p[:, targ].shape for five digits. How many numbers should be picked?',
@@ -2159,7 +2158,7 @@ _truth_slips = {
           slips=_truth_slips)
 def _subtract_truth(inp, targ, out=None):
     r"""In row $i$ a 1 is subtracted in column $y_i$ and nowhere else. `p[:, targ]` takes column
-    $y_1$ of *every* row, column $y_2$ of every row, and so on: $N \times N$ entries. To pair rows
+    $y_0$ of *every* row, column $y_1$ of every row, and so on: $N \times N$ entries. To pair rows
     with columns, both have to be lists: rows $0, 1, \dots, N - 1$ beside the labels.
     """
     up = 1. if out is None else out.g
@@ -2441,7 +2440,7 @@ _adam_slips |= {
     'it comes back as it went in; the new gradient has to join it':
         _adam_slip(keep=lambda m, v, mh, vh, m0, v0: (m0, v0))}
 
-# %% ../nbs/answers.ipynb #c88c4959
+# %% ../nbs/answers.ipynb #3060b50b
 @exercise('10.2', 'Find the slip: Adam forgets',
           ['Do two steps on paper with g = 1 in both. What should m be after them, and what is it?',
            'What is returned as m is the m that comes in at the next step. Which of the two m is '
@@ -2450,8 +2449,8 @@ _adam_slips |= {
           inputs=lambda N, d, m: (_randn(d, m), _randn(d, m), _randn(d, m), _randn(d, m)**2, N),
           given=_adam_given, slips=_adam_slips)
 def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
-    r"""$m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t$ has the *plain* $m_{t-1}$ in it, and so has
-    $1 - \beta_1^t$, which was derived from it. The corrected $\hat{m}_t$ serves the step and is
+    r"""$m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t$ has the *plain* $m_{t-1}$ in it, and that
+    is what $1 - \beta_1^t$ was derived for. The corrected $\hat{m}_t$ serves the step and is
     forgotten. Under one name, the corrected mean comes back as $m_{t-1}$, ten times too large after
     the first step with $\beta_1 = 0.9$, and is corrected again. Two names, and all is well.
     """
@@ -2580,7 +2579,7 @@ _rms_slips |= {
     'it multiplies where it should divide':
         _rms(move=lambda o, g, v, old: o.lr * g * (v.sqrt() + o.eps))}
 
-# %% ../nbs/answers.ipynb #82fa1efe
+# %% ../nbs/answers.ipynb #d068abf4
 @exercise('10.4', 'RMSprop',
           ['What must outlive a step? It is made once, in __init__, for each parameter.',
            'A step first lets the new square join its mean, and then divides by the root.',
@@ -2589,10 +2588,10 @@ _rms_slips |= {
           inputs=lambda N, d, m: ([_randn(d, m), _randn(m)], 0.1, 0.8, 0.05),
           run=_two_rms_steps, slips=_rms_slips)
 class _RMSprop:
-    r"""$v_t = \kappa\, v_{t-1} + (1 - \kappa)\, g_t^2$ with $v_0 = 0$, entry by entry, and
-    $p_t = p_{t-1} - \eta\, \frac{g_t}{\sqrt{v_t} + \varepsilon}$. This is Adam without the mean of
-    the gradients and without corrections: $v_1$ is too small, and the first step is
-    $\frac{1}{\sqrt{1 - \kappa}}$ times as long as $\eta$, about 2.2 for $\kappa = 0.8$."""
+    r"""$v_t = \kappa\, v_{t-1} + (1 - \kappa)\, \hat{g}_t^2$ with $v_0 = 0$, entry by entry, and
+    $p_t = p_{t-1} - \eta\, \frac{\hat{g}_t}{\sqrt{v_t} + \varepsilon}$. This is Adam without the
+    mean of gradients and without corrections: $v_1$ is too small, and but for $\varepsilon$ the
+    first step is $\frac{1}{\sqrt{1 - \kappa}}$ times as long as $\eta$: 2.2 for $\kappa = 0.8$."""
     def __init__(self, params, lr=0.01, keep=0.9, eps=1e-8):
         self.params,self.lr,self.keep,self.eps = list(params), lr, keep, eps
         self.v = [torch.zeros_like(p) for p in self.params]

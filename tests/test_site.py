@@ -95,6 +95,9 @@ WIDE = '''() => [...document.querySelectorAll('div.cell_input pre')].filter(
     ).map(e => e.innerText.slice(0, 60))'''
 ERRORS = '[data-mjx-error]'
 TEX = "es => es.filter(e => !e.querySelector('mjx-container')).map(e => e.innerText)"
+CUT = '''() => [...document.querySelectorAll('.bd-article span.math svg')].filter(
+    e => e.getBoundingClientRect().right > e.closest('span.math').getBoundingClientRect().right + 1
+    ).map(e => e.closest('section').id)'''
 OUTSIDE = '''() => {
     const page = document.documentElement,
           edge = document.querySelector('.bd-article').getBoundingClientRect().right + 1,
@@ -136,6 +139,7 @@ def troubles(tab, url) -> dict:
     found['too wide at 1280'] = tab.evaluate(OUTSIDE)
     tab.set_viewport_size({'width': 390, 'height': 900})
     found['too wide at 390'] = tab.evaluate(OUTSIDE)
+    found['formulas that are cut'] = tab.evaluate(CUT)
     tab.set_viewport_size({'width': 1280, 'height': 900})
     tab.evaluate(EMPTY)
     tab.add_style_tag(content='* { transition: none !important }')  # colours change at once
