@@ -1318,7 +1318,7 @@ _SCORES |= {
 _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2), (2, 5), (5, 3),
                                            (4, 4), (3, 7)]]
 
-# %% ../nbs/answers.ipynb #6d910247
+# %% ../nbs/answers.ipynb #313207ab
 @exercise('05.4', 'Every example with every other',
           ['By index: z_il is the sum over j and k of x_ij w_jk x_lk. Which indices has w_jk?',
            'w_jk has no i and no l: sum over both. x_ij g_il x_lk, in which order to be a product?',
@@ -1332,7 +1332,7 @@ def _scores_grad(inp, out, w):
     $w_{jk}$ has no $i$ and no $l$, so both are summed over:
     $\frac{\partial L}{\partial w_{jk}} = \sum_i \sum_l x_{ij}\, g_{il}\, x_{lk} = (X^T G X)_{jk}$.
 
-    $X$ stands in two places, as $U$ and as $V$: $u_{ij}$ has no $l$, and $v_{lk}$ has no $i$.
+    $X$ stands in two places, $U$ left and $V$ right: $u_{ij}$ has no $l$, and $v_{lk}$ no $i$.
 
     $$\begin{aligned}
     \frac{\partial L}{\partial u_{ij}} &= \sum_l \sum_k g_{il}\, v_{lk}\, w_{jk} = (G V W^T)_{ij} \\
@@ -2579,7 +2579,7 @@ _rms_slips |= {
     'it multiplies where it should divide':
         _rms(move=lambda o, g, v, old: o.lr * g * (v.sqrt() + o.eps))}
 
-# %% ../nbs/answers.ipynb #d068abf4
+# %% ../nbs/answers.ipynb #7e8775f2
 @exercise('10.4', 'RMSprop',
           ['What must outlive a step? It is made once, in __init__, for each parameter.',
            'A step first lets the new square join its mean, and then divides by the root.',
@@ -2591,7 +2591,7 @@ class _RMSprop:
     r"""$v_t = \kappa\, v_{t-1} + (1 - \kappa)\, \hat{g}_t^2$ with $v_0 = 0$, entry by entry, and
     $p_t = p_{t-1} - \eta\, \frac{\hat{g}_t}{\sqrt{v_t} + \varepsilon}$. This is Adam without the
     mean of gradients and without corrections: $v_1$ is too small, and but for $\varepsilon$ the
-    first step is $\frac{1}{\sqrt{1 - \kappa}}$ times as long as $\eta$: 2.2 for $\kappa = 0.8$."""
+    first step is $\frac{\eta}{\sqrt{1 - \kappa}}$ long, about $2.2\,\eta$ for $\kappa = 0.8$."""
     def __init__(self, params, lr=0.01, keep=0.9, eps=1e-8):
         self.params,self.lr,self.keep,self.eps = list(params), lr, keep, eps
         self.v = [torch.zeros_like(p) for p in self.params]

@@ -4,12 +4,12 @@ from fnmatch import fnmatch
 import nbformat
 from nbformat.v4 import new_markdown_cell
 from network_map import network_map
+from sync import alt
 
 BADGE = re.compile(r'\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)')
 AXES = {'title': 'Titles', 'xlabel': 'Across', 'ylabel': 'Up'}
 MARKS = re.compile(r'^#\|.*\n?', re.M)
 MAGIC = re.compile(r'^[%!].*$', re.M)
-ALT = re.compile(r'^#\| *fig-alt: *(.*)', re.M)
 
 def dropped(c) -> bool:
     "Is the cell plumbing that nobody needs on a page?"
@@ -44,7 +44,7 @@ def plain(text) -> str:
 
 def described(c, before) -> str:
     "What a figure shows, for those who do not see it: what leads to it, and its titles and axes."
-    if given := ALT.search(c.source): return plain(given[1])
+    if given := alt(c): return plain(given)
     text = re.sub(r'\$\$.*?\$\$|```.*?```', '', before, flags=re.S)
     text = plain(re.sub(r'^(#+ |\|).*$', '', text, flags=re.M))
     lead = re.match(r'.{,150}[.:?](?=\s|$)|.*?[.:?](?=\s|$)', text + '.')[0].rstrip('.:')
@@ -99,10 +99,11 @@ def opening(cells) -> list:
 def coded(c, before, names, pages) -> list:
     "The cells of a page for a code cell, given the Markdown before it."
     added, network = [n for n in exported(c) if n in names], drawn_network(c)
-    pictures = [o.metadata['image/png'] for o in c.outputs if 'image/png' in o.get('data', {})]
-    if pictures:
-        wide = max(p['width'] for p in pictures) > 640
-        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': 'wide'*wide}}
+    widths = [o.metadata.get('image/png', {}).get('width', 0)
+              for o in c.outputs if 'image/png' in o.get('data', {})]
+    if widths:
+        size = 'wide' if max(widths) > 640 else ''
+        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': size}}
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (

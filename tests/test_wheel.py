@@ -1,4 +1,4 @@
-"The wheel holds what it should; with it each notebook gives its saved outputs, alone and offline."
+"The wheel holds what it should; with it each notebook gives its saved outputs; as on Colab, too."
 import os, subprocess, sys, zipfile
 import nbformat, pytest
 from outputs import compare

@@ -43,12 +43,16 @@ def shown(cell) -> bool:
     if re.search(r'^#\| *(hide|default_exp)\b', cell.source, re.M): return False
     return bool(cell.outputs) or not re.match(r'(#\|.*\n)*(import|from) ', cell.source)
 
+def alt(cell) -> str:
+    "What a cell says that its picture shows: `#| fig-alt: ...`; empty where it does not say."
+    return ''.join(re.findall(r'^#\| *fig-alt: *(.*)', cell.source, re.M))
+
 def readme(nb, cfg) -> dict:
     "The README made from the notebook `nb`, with its pictures: {path: text or bytes}."
     nbs = cfg['nbs_path']
     nb.cells = [c for c in nb.cells if shown(c)]
     nb.metadata['language_info'] = {'name': 'python'}  # nbdev_clean drops it
-    alts = [''.join(re.findall(r'^#\| *fig-alt: *(.*)', c.source, re.M)) for c in nb.cells]
+    alts = [alt(c) for c in nb.cells]
     for c in nb.cells:
         if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
         else: c.source = LINK.sub(lambda m: m[1] + posixpath.normpath(f'{nbs}/{m[2]}'), c.source)
@@ -56,8 +60,8 @@ def readme(nb, cfg) -> dict:
     files = {}
     for i, (name, data) in enumerate(resources['outputs'].items(), 1):
         new = f'{nbs}/images/index-{i}{posixpath.splitext(name)[1]}'  # the same when cells move
-        alt = alts[int(name.split('_')[1])]  # the name is output_CELL_0.png
-        text = re.sub(rf'!\[\w*\]\({re.escape(name)}\)', f'![{alt}]({new})', text)
+        says = alts[int(name.split('_')[1])]  # the name is output_CELL_0.png
+        text = re.sub(rf'!\[\w*\]\({re.escape(name)}\)', f'![{says}]({new})', text)
         files[new] = data
     text = re.sub(r'\n{3,}', '\n\n', re.sub(r' +\n', '\n', text))
     return {'README.md': text.strip() + '\n', **files}
