@@ -15,10 +15,10 @@ from torch import Tensor
 from .clinic import ArgumentError, DtypeError, ShapeError
 
 # %% ../nbs/operation.ipynb #48ed81eb
-_KINDS = {  # of tensors: what to ask of the dtype of `t`, if `x` is the first tensor; how it is said
+_KINDS = {  # of tensors: what to ask of `t`, if `x` is the first tensor, and how it is said
     'float': ('{t}.dtype is {x}.dtype', 'one float dtype'),
     'number': ('({t}.dtype is {x}.dtype or not {t}.is_floating_point() and not {t}.is_complex())',
-               'the same or whole numbers'),
+               '{x.dtype} or whole numbers'),
     'int64': ('{t}.dtype is torch.int64', 'torch.int64'),
     'bool': ('{t}.dtype is torch.bool', 'torch.bool')}
 
@@ -87,16 +87,17 @@ def _refuse(name, ways, tensors):
     names,_,kinds = _parts(ways[0])
     for n,t in zip(names, tensors):
         if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
-    def came(word, what): return _listed([f'{n}{word * (n == names[0])} {what(t)}'
-                                          for n,t in zip(names, tensors)])
-    first = tensors[0]
-    for t,kind in zip(tensors, kinds):
+    x,*_ = tensors
+    if not x.is_floating_point(): raise DtypeError(f'{name}: {names[0]} is {x.dtype}, want a float')
+    for n,t,kind in zip(names, tensors, kinds):
         test,said = _KINDS[kind]
-        if not first.is_floating_point() or not eval(test.format(t='t', x='first')):
-            said = 'a float' if len(tensors) == 1 or not first.is_floating_point() else said
-            raise DtypeError(f'{name}: {came(" is", lambda t: t.dtype)}, want {said}')
-    shapes = came(' has shape', lambda t: tuple(t.shape))
-    raise ShapeError(f'{name}: {shapes}, want {", or ".join(map(_wanted, ways))}')
+        if eval(test.format(t='t', x='x')): continue
+        came = [(n, t)] if kind != 'float' else zip(names, tensors)
+        came = _listed([f'{n} {t.dtype}' for n,t in came]).replace(' ', ' is ', 1)
+        raise DtypeError(f'{name}: {came}, want {said.format(x=x)}')
+    came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(names, tensors)])
+    raise ShapeError(f'{name}: {came.replace(" ", " has shape ", 1)}, '
+                     f'want {", or ".join(map(_wanted, ways))}')
 
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ):
