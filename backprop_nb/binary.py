@@ -62,7 +62,7 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
 
     The divisor p (1 - p) is never taken as less than 1e-12, as in PyTorch. Without `out`, or where
     nothing has arrived at it, upstream is 1. Raises as `bce` does."""
-    targ = _targets('bce_grad', 'inp', inp, targ)
+    targ = _targets('bce_grad', 'inp', inp, targ, out)
     _in_01('bce_grad', inp=inp, targ=targ)
     up = 1 if out is None else upstream(out, 'bce_grad')
     inp.g = up / max(inp.numel(), 1) * (inp - targ) / (inp * (1 - inp)).clamp_min(1e-12)
@@ -89,7 +89,7 @@ def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `in
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `bce_with_logits`
     does."""
-    targ = _targets('bce_with_logits_grad', 'inp', inp, targ)
+    targ = _targets('bce_with_logits_grad', 'inp', inp, targ, out)
     _in_01('bce_with_logits_grad', targ=targ)
     up = 1 if out is None else upstream(out, 'bce_with_logits_grad')
     inp.g = (inp.sigmoid() - targ) * (up / max(inp.numel(), 1))

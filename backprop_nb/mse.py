@@ -31,7 +31,7 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
     """Gradient of `mse` for the predictions, upstream * 2/N (inp - targ). Raises as `mse` does.
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
-    targ = _targets('mse_grad', 'inp', inp, targ)
+    targ = _targets('mse_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'mse_grad')
     inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digit at all: not 2/0
 
