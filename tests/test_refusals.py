@@ -7,6 +7,7 @@ import pytest, torch
 from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
+from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
 PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__all__]

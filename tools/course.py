@@ -42,6 +42,10 @@ class Notebook:
         "The public functions and classes that it adds to the package."
         return [n for c in self.code for n in exported(c)]
     @property
+    def command(self):
+        "Is the module one to be run with `python -m`?"
+        return any("__name__ == '__main__'" in c for c in self.code if c.startswith('#| export'))
+    @property
     def headings(self): return re.findall(r'^## (.*)', '\n'.join(self.markdown), re.M)
     @property
     def minutes(self):
@@ -84,8 +88,9 @@ def teachers_table(root=ROOT):
                  *[(linked(nb), nb.needs, nb.minutes, nb.exercises) for nb in chapters(root)])
 
 def star_imports(root=ROOT, beyond=True):
-    "The lines that import what the chapters export; with `beyond`, all else that is public, too."
-    nbs = [nb for nb in notebooks(root) if nb.exports and nb.module != '__main__']
+    """The lines that import what the chapters export; with `beyond`, all else that is public, too,
+    but for the commands."""
+    nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
     lines = [f'from backprop_nb.{nb.module} import *' for nb in nbs if beyond or nb.number]
     return '\n'.join(lines)
 
