@@ -100,11 +100,26 @@ MADE = {  # in which notebook: lines of what kind are made, and by what
     'index': [(r'\|', index_table), (r'from \S+ import \*', star_imports)],
     'teachers': [(r'\|', teachers_table)], 'answers': [(r'from \S+ import \*', chapter_imports)]}
 
+def fold(nb) -> bool:
+    "Let Jupyter hide the code of cells that say `#| code-summary: ...`; has anything changed?"
+    changed = False
+    for c in nb.cells:
+        want = {'source_hidden': True} if c.cell_type == 'code' and summary(c.source) else None
+        if c.metadata.get('jupyter') != want:
+            changed = True
+            c.metadata.pop('jupyter', None)
+            if want: c.metadata['jupyter'] = want
+    return changed
+
+def summary(source) -> str:
+    "What stands in the place of a folded cell's code."
+    return ''.join(re.findall(r'^#\| *code-summary: *(.*)', source, re.M)[:1])
+
 def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
-    if name not in MADE: return text
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-    for kind, make in MADE[name]:
+    if not fold(nb) and name not in MADE: return text
+    for kind, make in MADE.get(name, []):
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and
                     (c.cell_type == 'markdown' or c.source.startswith('#|')))
