@@ -135,8 +135,8 @@ def page(nb, name, names, pages):
 
 CONTENTS = {  # the groups of the table of contents; a page that stands in none fails the build
     'Chapters': ['[0-9][0-9]_*'], 'Beyond the chapters': ['demo', 'clinic', 'play', 'teachers'],
-    'To look things up': ['notation', 'formulas', 'reference'],
-    'Exercises': ['exercises', 'answers']}
+    'To look things up': ['notation', 'formulas', 'reference', 'operation'],
+    'Exercises': ['exercises', 'answers', 'checker']}
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."

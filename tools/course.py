@@ -56,6 +56,36 @@ class Notebook:
     def exercises(self):
         "Minutes of the exercises."
         return sum(map(int, DIFFICULTY.findall('\n'.join(self.markdown))))
+    @property
+    def in_short(self):
+        "The blocks of Markdown below the heading `In short`; links lead into the notebook."
+        text = '\n\n'.join(self.markdown)
+        found = re.search(r'^## In short$(.*?)(?=^## |\Z)', text, re.M | re.S)
+        text = re.sub(r'\]\(#', f']({self.name}.ipynb#', found[1]) if found else ''
+        return [b.strip('\n') for b in re.split(r'\n\s*\n', text) if b.strip()]
+    @property
+    def formulas(self):
+        "The blocks of `In short` up to the last table of formulas, without tables of letters."
+        blocks = self.in_short
+        last = max((k for k, b in enumerate(blocks) if b.startswith(FORMULAS)), default=-1)
+        return [b for b in blocks[:last + 1] if not b.startswith(LETTERS)]
+    @property
+    def letters(self):
+        "The rows of its tables of letters."
+        return [row for b in self.in_short if b.startswith(LETTERS) for row in b.split('\n')[2:]]
+
+FORMULAS, LETTERS = ('| | formula |', '| what | formula |'), '| letter |'
+
+def formulas(root=ROOT) -> str:
+    "The formulas of all chapters, a section for each."
+    return '\n\n'.join('\n\n'.join([f'## {nb.number} {nb.short}', *nb.formulas])
+                       for nb in chapters(root))
+
+def letters(root=ROOT) -> str:
+    "The letters that chapters have for themselves, as a table."
+    head, line = '| chapter | letter | what it is | shape | in code |', '|---|---|---|---|---|'
+    return '\n'.join([head, line, *[f'| [{nb.number}]({nb.name}.ipynb#in-short) {row}'
+                                    for nb in chapters(root) for row in nb.letters]])
 
 def exported(source) -> list:
     "The public functions and classes that a cell adds to the package."
