@@ -10,7 +10,7 @@ import cmath, itertools, math, numbers
 from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
 
-# %% ../nbs/00_graph.ipynb #09fe354e
+# %% ../nbs/00_graph.ipynb #d0b98259
 #| code-summary: Show the checks
 def _real(x):
     "The number `x` as a float."
@@ -46,7 +46,7 @@ def _value(x):
     if v is not x: v.op = 'const'
     return v
 
-# %% ../nbs/00_graph.ipynb #a5298cdc
+# %% ../nbs/00_graph.ipynb #17f3b3da
 def _apply(op, f, *args):
     "The Value that `f` makes of `args`; f returns its value, then a local derivative for each."
     args = tuple(map(_value, args))
@@ -60,7 +60,7 @@ def _add(a, b): return a + b, 1., 1.
 def _sub(a, b): return a - b, 1., -1.
 def _mul(a, b): return a * b, b, a
 
-# %% ../nbs/00_graph.ipynb #5df3a7f3
+# %% ../nbs/00_graph.ipynb #f650adb3
 Value.__add__ = Value.__radd__ = lambda a, b: _apply('+', _add, a, b)
 Value.__sub__  = lambda a, b: _apply('-', _sub, a, b)
 Value.__rsub__ = lambda a, b: _apply('-', _sub, b, a)
@@ -89,14 +89,14 @@ def _backward(out,
         for a,local in zip(v.args, v.local): a.g += local * v.g # steps 4 and 5
 Value.backward = _backward
 
-# %% ../nbs/00_graph.ipynb #896f773f
+# %% ../nbs/00_graph.ipynb #e6cb2e1a
 def _div(a, b):
     if b == 0: raise DivisionError(f'{a:g} / {b:g}: division by zero')
     return a / b, 1 / b, -a / b / b
 Value.__truediv__  = lambda a, b: _apply('/', _div, a, b)
 Value.__rtruediv__ = lambda a, b: _apply('/', _div, b, a)
 
-# %% ../nbs/00_graph.ipynb #6b904dd7
+# %% ../nbs/00_graph.ipynb #e6869646
 def _exp(a):
     y = _or_inf(math.exp, a)
     return y, y
@@ -110,13 +110,13 @@ def _sigma(a):
 def _sigmoid(a): return _sigma(a), _sigma(a) * _sigma(-a)
 Value.sigmoid = lambda a: _apply('sigmoid', _sigmoid, a)
 
-# %% ../nbs/00_graph.ipynb #9f952331
+# %% ../nbs/00_graph.ipynb #d6f60bae
 def _log(a):
     if a <= 0: raise RangeError(f'log of {a:g}: the logarithm needs a positive number')
     return math.log(a), 1 / a
 Value.log = lambda a: _apply('log', _log, a)
 
-# %% ../nbs/00_graph.ipynb #3f7633c5
+# %% ../nbs/00_graph.ipynb #89411252
 #| code-summary: Show the checks
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
@@ -143,7 +143,7 @@ Value.__rpow__ = lambda a, b: _exponent(a)
 def _tanh(a): return math.tanh(a), 1 - math.tanh(a)**2
 Value.tanh = lambda a: _apply('tanh', _tanh, a)
 
-# %% ../nbs/00_graph.ipynb #0711d9d5
+# %% ../nbs/00_graph.ipynb #bf83706d
 def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
 Value.relu = lambda a: _apply('relu', _relu, a)
 
