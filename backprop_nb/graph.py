@@ -10,7 +10,7 @@ import cmath, itertools, math, numbers
 from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
 
-# %% ../nbs/00_graph.ipynb #d0b98259
+# %% ../nbs/00_graph.ipynb #0e7d5484
 #| code-summary: Show the checks
 def _real(x):
     "The number `x` as a float."
@@ -46,7 +46,7 @@ def _value(x):
     if v is not x: v.op = 'const'
     return v
 
-# %% ../nbs/00_graph.ipynb #17f3b3da
+# %% ../nbs/00_graph.ipynb #ba0625fb
 def _apply(op, f, *args):
     "The Value that `f` makes of `args`; f returns its value, then a local derivative for each."
     args = tuple(map(_value, args))
@@ -60,7 +60,7 @@ def _add(a, b): return a + b, 1., 1.
 def _sub(a, b): return a - b, 1., -1.
 def _mul(a, b): return a * b, b, a
 
-# %% ../nbs/00_graph.ipynb #f650adb3
+# %% ../nbs/00_graph.ipynb #f15ce1ac
 Value.__add__ = Value.__radd__ = lambda a, b: _apply('+', _add, a, b)
 Value.__sub__  = lambda a, b: _apply('-', _sub, a, b)
 Value.__rsub__ = lambda a, b: _apply('-', _sub, b, a)
@@ -89,14 +89,14 @@ def _backward(out,
         for a,local in zip(v.args, v.local): a.g += local * v.g # steps 4 and 5
 Value.backward = _backward
 
-# %% ../nbs/00_graph.ipynb #e6cb2e1a
+# %% ../nbs/00_graph.ipynb #2259605f
 def _div(a, b):
     if b == 0: raise DivisionError(f'{a:g} / {b:g}: division by zero')
     return a / b, 1 / b, -a / b / b
 Value.__truediv__  = lambda a, b: _apply('/', _div, a, b)
 Value.__rtruediv__ = lambda a, b: _apply('/', _div, b, a)
 
-# %% ../nbs/00_graph.ipynb #e6869646
+# %% ../nbs/00_graph.ipynb #9453ba21
 def _exp(a):
     y = _or_inf(math.exp, a)
     return y, y
@@ -110,13 +110,13 @@ def _sigma(a):
 def _sigmoid(a): return _sigma(a), _sigma(a) * _sigma(-a)
 Value.sigmoid = lambda a: _apply('sigmoid', _sigmoid, a)
 
-# %% ../nbs/00_graph.ipynb #d6f60bae
+# %% ../nbs/00_graph.ipynb #e5fc76d7
 def _log(a):
     if a <= 0: raise RangeError(f'log of {a:g}: the logarithm needs a positive number')
     return math.log(a), 1 / a
 Value.log = lambda a: _apply('log', _log, a)
 
-# %% ../nbs/00_graph.ipynb #89411252
+# %% ../nbs/00_graph.ipynb #1af2989f
 #| code-summary: Show the checks
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
@@ -143,7 +143,7 @@ Value.__rpow__ = lambda a, b: _exponent(a)
 def _tanh(a): return math.tanh(a), 1 - math.tanh(a)**2
 Value.tanh = lambda a: _apply('tanh', _tanh, a)
 
-# %% ../nbs/00_graph.ipynb #bf83706d
+# %% ../nbs/00_graph.ipynb #82c688d5
 def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
 Value.relu = lambda a: _apply('relu', _relu, a)
 
@@ -250,22 +250,21 @@ def _arrow(ax, line, value, g, digits, taken):
     "An arrow bent by the inner points of `line`; along it the value above and the gradient below."
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
-    xy = lambda z: (z.real, z.imag)
     knots = [line[0], *((p + q)/2 for p,q in zip(line[1:-2], line[2:-1])), line[-1]]
     curves = list(zip(knots, line[1:-1], knots[1:]))
     points = [line[0], *(z for _,*to in curves for z in to)]
-    path = Path([xy(z) for z in points], [Path.MOVETO] + [Path.CURVE3]*2*len(curves))
+    path = Path([(z.real, z.imag) for z in points], [Path.MOVETO] + [Path.CURVE3]*2*len(curves))
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle='-|>', mutation_scale=13, color=_INK, lw=1.1,
                                  shrinkA=0, shrinkB=0, zorder=1))
     spots = [((1-t)**2*p + 2*t*(1-t)*q + t*t*r, (1-t)*(q-p) + t*(r-q))
              for p,q,r in curves for t in (.5, .4, .6)]
-    at,along = max(spots, key=lambda s: min([.75] + [abs(s[0]-t) for t in taken]))
+    at,along = max(spots, key=lambda s: min([.75, *(abs(s[0]-t) for t in taken)]))
     taken.append(at)
     for num,color,va,off in [(value, _INK, 'bottom', .05j), (g, _GRAD, 'top', -.06j)]:
+        spot = at + off*along/abs(along)
         if num is not None:
-            ax.text(*xy(at + off*along/abs(along)), _num(num, digits), color=color, fontsize=11,
-                    ha='center', va=va, rotation=math.degrees(cmath.phase(along)),
-                    rotation_mode='anchor')
+            ax.text(spot.real, spot.imag, _num(num, digits), color=color, fontsize=11, va=va,
+                    ha='center', rotation=math.degrees(cmath.phase(along)), rotation_mode='anchor')
 
 # %% ../nbs/00_graph.ipynb #b2c7e003
 #| code-summary: Show the figure's code
