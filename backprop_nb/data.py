@@ -67,7 +67,7 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
-# %% ../nbs/01_data.ipynb #46e7ed99
+# %% ../nbs/01_data.ipynb #0ff1070b
 #| code-summary: Show the checks
 def _moons(n, noise):
     "Refuse numbers of which no moons can be made."
