@@ -10,7 +10,7 @@ import cmath, itertools, math, numbers
 from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
 
-# %% ../nbs/00_graph.ipynb #4984a4c0
+# %% ../nbs/00_graph.ipynb #80b225bf
 #| code-summary: Show the checks
 def _real(x):
     "The number `x` as a float."
@@ -46,7 +46,7 @@ def _value(x):
     if v is not x: v.op = 'const'
     return v
 
-# %% ../nbs/00_graph.ipynb #aae0695c
+# %% ../nbs/00_graph.ipynb #9e0e4429
 def _apply(op, f, *args):
     "The Value that `f` makes of `args`; f returns its value, then a local derivative for each."
     args = tuple(map(_value, args))
@@ -60,7 +60,7 @@ def _add(a, b): return a + b, 1., 1.
 def _sub(a, b): return a - b, 1., -1.
 def _mul(a, b): return a * b, b, a
 
-# %% ../nbs/00_graph.ipynb #ca856e87
+# %% ../nbs/00_graph.ipynb #49191f48
 Value.__add__ = Value.__radd__ = lambda a, b: _apply('+', _add, a, b)
 Value.__sub__  = lambda a, b: _apply('-', _sub, a, b)
 Value.__rsub__ = lambda a, b: _apply('-', _sub, b, a)
@@ -89,14 +89,14 @@ def _backward(out,
         for a,local in zip(v.args, v.local): a.g += local * v.g # steps 4 and 5
 Value.backward = _backward
 
-# %% ../nbs/00_graph.ipynb #79b6c6a6
+# %% ../nbs/00_graph.ipynb #40b2e43f
 def _div(a, b):
     if b == 0: raise DivisionError(f'{a:g} / {b:g}: division by zero')
     return a / b, 1 / b, -a / b / b
 Value.__truediv__  = lambda a, b: _apply('/', _div, a, b)
 Value.__rtruediv__ = lambda a, b: _apply('/', _div, b, a)
 
-# %% ../nbs/00_graph.ipynb #d4429c65
+# %% ../nbs/00_graph.ipynb #4bfb48b9
 def _exp(a):
     y = _or_inf(math.exp, a)
     return y, y
@@ -107,16 +107,17 @@ def _sigma(a):
     e = math.exp(-abs(a))
     return (1. if a >= 0 else e) / (1 + e)
 
+# %% ../nbs/00_graph.ipynb #b2f48677
 def _sigmoid(a): return _sigma(a), _sigma(a) * _sigma(-a)
 Value.sigmoid = lambda a: _apply('sigmoid', _sigmoid, a)
 
-# %% ../nbs/00_graph.ipynb #daaf379c
+# %% ../nbs/00_graph.ipynb #e3bfc065
 def _log(a):
     if a <= 0: raise RangeError(f'log of {a:g}: the logarithm needs a positive number')
     return math.log(a), 1 / a
 Value.log = lambda a: _apply('log', _log, a)
 
-# %% ../nbs/00_graph.ipynb #93589b9b
+# %% ../nbs/00_graph.ipynb #2d6ac828
 #| code-summary: Show the checks
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
@@ -143,7 +144,7 @@ Value.__rpow__ = lambda a, b: _exponent(a)
 def _tanh(a): return math.tanh(a), 1 - math.tanh(a)**2
 Value.tanh = lambda a: _apply('tanh', _tanh, a)
 
-# %% ../nbs/00_graph.ipynb #2dabccec
+# %% ../nbs/00_graph.ipynb #3db851d0
 def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
 Value.relu = lambda a: _apply('relu', _relu, a)
 
@@ -298,7 +299,7 @@ def _draw_nodes(ax, says, pos, size):
                     color=color, ha='center', va='center_baseline',
                     weight='bold' if color == _GRAD else None)
 
-# %% ../nbs/00_graph.ipynb #7d86439d
+# %% ../nbs/00_graph.ipynb #a83c529a
 #| code-summary: Show the figure's code
 def _paper(left, right, low, high):
     "An empty picture, measured in inches."
