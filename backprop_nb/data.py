@@ -15,19 +15,6 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 from .clinic import ArgumentError, FileError, RangeError, ShapeError
 
-# %% ../nbs/01_data.ipynb #8af54ba8
-def _idx(raw):
-    "The uint8 tensor that the bytes of an IDX file hold."
-    if raw[:4] not in (b'\0\0\x08\1', b'\0\0\x08\3'):
-        raise ValueError(f"it starts with the bytes '{raw[:4].hex(' ')}', "
-                         "expected '00 00 08 01' (labels) or '00 00 08 03' (images)")
-    start = 4 + 4*raw[3]
-    dims = [int.from_bytes(raw[k:k+4], 'big') for k in range(4, start, 4)]
-    if len(raw) != start + math.prod(dims):
-        raise ValueError(f'it has {len(raw):,} bytes unpacked, expected '
-                         f'{start + math.prod(dims):,} for {" x ".join(map(str, dims))} numbers')
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(dims)
-
 # %% ../nbs/01_data.ipynb #55cc3ecc
 def _dataset(images, labels):
     "Rows of floats in 0..1 with integer labels, on the default device."
@@ -35,6 +22,7 @@ def _dataset(images, labels):
     return TensorDataset(images.flatten(1).to(device).float() / 255, labels.to(device).long())
 
 # %% ../nbs/01_data.ipynb #24ea5811
+#| code-summary: Show the figure's code
 def _title(label, pred):
     "Text and colour above a digit; a wrong prediction stands out in both."
     if label is None or pred is None: return f'{label if pred is None else pred:g}', '#444444'
@@ -54,6 +42,7 @@ def _titled(x, y, pred):
     return x.reshape(-1, 28, 28), titles
 
 # %% ../nbs/01_data.ipynb #7283a3d2
+#| code-summary: Show the figure's code
 def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                 y:Tensor|None=None, # labels (N,), written above
                 pred:Tensor|None=None, # predicted labels (N,); wrong ones are coloured
@@ -78,28 +67,49 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
+# %% ../nbs/01_data.ipynb #0ff1070b
+#| code-summary: Show the checks
+def _moons(n, noise):
+    "Refuse numbers of which no moons can be made."
+    if not isinstance(n, int):
+        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
+    if n < 0 or not noise >= 0:
+        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
+
 # %% ../nbs/01_data.ipynb #eba7f7c6
 def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     "Two half circles that reach into each other, equally many points on each, shuffled."
-    if not isinstance(n, int):
-        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
-    if n < 0 or not noise >= 0:
-        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
+    _moons(n, noise)
     cpu = dict(device='cpu', dtype=torch.float32)
     g = torch.Generator('cpu').manual_seed(seed)
-    t0, t1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]
-    upper = torch.stack([t0.cos(), t0.sin()], 1)
-    lower = torch.stack([1 - t1.cos(), 0.5 - t1.sin()], 1)
+    phi0, phi1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]
+    upper = torch.stack([phi0.cos(), phi0.sin()], 1)
+    lower = torch.stack([1 - phi1.cos(), 0.5 - phi1.sin()], 1)
     X = torch.cat([upper, lower]) + noise*torch.randn(n, 2, generator=g, **cpu)
-    y = torch.arange(n, device='cpu') >= len(t0)
+    y = torch.arange(n, device='cpu') >= len(phi0)
     order = torch.randperm(n, generator=g, device='cpu')
     device = torch.get_default_device()
     return X[order].to(device), y[order].long().to(device)
 
+# %% ../nbs/01_data.ipynb #8af54ba8
+#| code-summary: Show the plumbing
+def _idx(raw):
+    "The uint8 tensor that the bytes of an IDX file hold."
+    if raw[:4] not in (b'\0\0\x08\1', b'\0\0\x08\3'):
+        raise ValueError(f"it starts with the bytes '{raw[:4].hex(' ')}', "
+                         "expected '00 00 08 01' (labels) or '00 00 08 03' (images)")
+    start = 4 + 4*raw[3]
+    dims = [int.from_bytes(raw[k:k+4], 'big') for k in range(4, start, 4)]
+    if len(raw) != start + math.prod(dims):
+        raise ValueError(f'it has {len(raw):,} bytes unpacked, expected '
+                         f'{start + math.prod(dims):,} for {" x ".join(map(str, dims))} numbers')
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(dims)
+
 # %% ../nbs/01_data.ipynb #b54495fb
+#| code-summary: Show the plumbing
 _sha256 = {
     'train-images-idx3-ubyte': 'dc813dde6c7ae38e15adbe534e6aa4c6d9ab3447aa9bc89423282d7fcc813211',
     'train-labels-idx1-ubyte': '6cb9c09285e8beff046020b5ee98546fdc429ecbbfa24785eec120fe44381872',
@@ -107,6 +117,7 @@ _sha256 = {
     'valid-labels-idx1-ubyte': '73d16755043c34b31963f798997bcf44e5ba3086a84bc062643dd7b1135877b6'}
 
 # %% ../nbs/01_data.ipynb #2704033f
+#| code-summary: Show the plumbing
 def _read(path, kind, expected, advice):
     "The tensor in an IDX file whose unpacked bytes have the `expected` checksum."
     try:
@@ -128,6 +139,7 @@ class Mnist(NamedTuple):
     test: TensorDataset|None # for the very end; the sample has none
 
 # %% ../nbs/01_data.ipynb #b81dac53
+#| code-summary: Show the plumbing
 def _sample(folder):
     "The sample in a folder, each file verified."
     advice = 'Install the package again: pip install --force-reinstall --no-deps backprop_nb'
@@ -137,6 +149,7 @@ def _sample(folder):
     return Mnist(*parts, None)
 
 # %% ../nbs/01_data.ipynb #b527e9c8
+#| code-summary: Show the plumbing
 _md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
         'train-labels-idx1-ubyte': 'a25bea736e30d166cdddb491f175f624',
         't10k-images-idx3-ubyte': '2646ac647ad5339dbf082846283269ea',
@@ -148,6 +161,7 @@ def _find(folder):
     return {n: next((p for p in places(n) if p.is_file()), None) for n in _md5}
 
 # %% ../nbs/01_data.ipynb #bb8387b4
+#| code-summary: Show the plumbing
 def _download(folder):
     "Fetch MNIST into a folder by torchvision, which shows a progress bar."
     from torchvision import datasets
@@ -164,6 +178,7 @@ def _download(folder):
             'Or use mnist(), the sample that comes with the package and needs no network.') from e
 
 # %% ../nbs/01_data.ipynb #aabab193
+#| code-summary: Show the plumbing
 def _full(folder):
     "All of MNIST, from a folder or by way of it, each file verified."
     if None in _find(folder).values(): _download(folder)

@@ -95,7 +95,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Value': [
         (('a',), ArgumentError, 'numbers', 'got str'), ((1j,), ArgumentError, 'got complex'),
         (lambda: Value(1) + 'a', ArgumentError, 'numbers', 'got str'),
-        (lambda: Value(2)**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)')],
+        (lambda: Value(2)**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)'),
+        (lambda: 2**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)')],
     'draw_graph': [(lambda: draw_graph(sum([Value(k) for k in range(40)], Value(0))),
                     RangeError, 'nodes', 'at most 60')],
     'draw_network': [(('x',), RangeError, "'x'", "'lin1'"),
@@ -214,6 +215,22 @@ def test_refused(row):
     said = str(e.value)
     assert e.type is error and all(word in said for word in (SAYS.get(name, name), *words)), said
     assert said.endswith(f' (clinic: {error.entry})')
+
+# ---- operations on Values: the message names the operation
+
+VALUES = [
+    (lambda: Value(-1).log(), RangeError, 'log of -1', 'positive number'),
+    (lambda: Value(0).log(), RangeError, 'log of 0', 'positive number'),
+    (lambda: Value(-1) / 0, DivisionError, '-1 / 0', 'division by zero'),
+    (lambda: 1 / Value(0), DivisionError, '1 / 0', 'division by zero'),
+    (lambda: Value(0)**-1, DivisionError, '0 ** -1', 'division by zero'),
+    (lambda: Value(-1)**.5, RangeError, '-1 ** 0.5', 'fractional power')]
+
+@pytest.mark.parametrize('row', VALUES, ids=lambda row: row[2])
+def test_values_refused(row):
+    run, error, *words = row
+    with pytest.raises(error) as e: run()
+    assert e.type is error and all(word in str(e.value) for word in words)
 
 # ---- what the records say: the letters that a recipe gives to its tensors must fit, and one dtype
 
