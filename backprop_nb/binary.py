@@ -10,37 +10,24 @@ __all__ = ['sigmoid', 'bce', 'sigmoid_grad', 'bce_grad', 'bce_with_logits', 'bce
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from .clinic import DtypeError, RangeError, ShapeError
+from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
+from .operation import Op, _pairs, _targets, fits
 
 # %% ../nbs/08_binary.ipynb #14e5a511
 def sigmoid(x:Tensor, # any shape, floating point
            )->Tensor: # same shape and dtype, between 0 and 1
     "1 / (1 + e^-x), entry by entry. Raises `TypeError` for integers."
-    if not isinstance(x, Tensor): raise DtypeError(f'sigmoid: x is {x!r:.40}, want a tensor')
-    if not x.is_floating_point(): raise DtypeError(f'sigmoid: x is {x.dtype}, want a float')
+    fits('sigmoid', 'x ...', x)
     return x.sigmoid()
 
 # %% ../nbs/08_binary.ipynb #d970b711
-def _in_01(t, name, what):
+def _in_01(name, **tensors):
     "Refuse a tensor with a value outside 0..1; nan is outside, too."
-    if not ((t >= 0) & (t <= 1)).all():
+    for what,t in tensors.items():
+        if ((t >= 0) & (t <= 1)).all(): continue
         raise RangeError(f'{name}: {what} has values from {t.min():g} to {t.max():g}, want 0 to 1')
-
-def _targets(inp, targ, name, what='inp'):
-    "`targ` in shape and dtype of `inp`; refuses what does not fit."
-    for n,t in (what, inp), ('targ', targ):
-        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
-    if not inp.is_floating_point(): raise DtypeError(f'{name}: {what} is {inp.dtype}, want a float')
-    if targ.is_floating_point() and targ.dtype != inp.dtype:
-        raise DtypeError(f'{name}: targ is {targ.dtype}, want {inp.dtype}, the dtype of {what}')
-    if inp.dim() == 2 and inp.shape[1] == 1 and targ.shape == inp.shape[:1]: targ = targ[:, None]
-    if inp.shape != targ.shape:
-        raise ShapeError(f'{name}: {what} has shape {tuple(inp.shape)} and targ '
-                         f'{tuple(targ.shape)}, want (N, 1) with (N,), or two equal shapes')
-    _in_01(targ, name, 'targ')
-    return targ.to(inp.dtype)
 
 # %% ../nbs/08_binary.ipynb #74b68cd2
 def bce(p:Tensor, # probabilities (N, 1), or any shape, from 0 to 1
@@ -51,8 +38,8 @@ def bce(p:Tensor, # probabilities (N, 1), or any shape, from 0 to 1
     A logarithm is never taken as less than -100: `p` of exactly 0 or 1 costs 0 or 100, as in
     PyTorch. `bce_with_logits` knows no such limit. Raises `ValueError` for shapes that would
     broadcast and for values outside 0..1, `TypeError` for integer `p` and another float dtype."""
-    targ = _targets(p, targ, 'bce', 'p')
-    _in_01(p, 'bce', 'p')
+    targ = _targets('bce', 'p', p, targ)
+    _in_01('bce', p=p, targ=targ)
     return F.binary_cross_entropy(p, targ)
 
 # %% ../nbs/08_binary.ipynb #7e8c8bf1
@@ -63,15 +50,7 @@ def sigmoid_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the 
 
     Raises `ValueError` for another shape of `out`, `TypeError` for another dtype and for integers,
     and what `upstream` raises."""
-    for name,t in ('inp', inp), ('out', out):
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'sigmoid_grad: {name} is {t!r:.40}, want a tensor')
-    if inp.shape != out.shape:
-        raise ShapeError(f'sigmoid_grad: inp has shape {tuple(inp.shape)} and out '
-                         f'{tuple(out.shape)}, want two equal shapes')
-    if not inp.is_floating_point() or inp.dtype != out.dtype:
-        raise DtypeError(f'sigmoid_grad: inp is {inp.dtype} and out {out.dtype}, '
-                         'want one float dtype')
+    fits('sigmoid_grad', 'inp ..., out ...', inp, out)
     inp.g = upstream(out, 'sigmoid_grad') * out * (1 - out)
 
 # %% ../nbs/08_binary.ipynb #2b071398
@@ -83,8 +62,8 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
 
     The divisor p (1 - p) is never taken as less than 1e-12, as in PyTorch. Without `out`, or where
     nothing has arrived at it, upstream is 1. Raises as `bce` does."""
-    targ = _targets(inp, targ, 'bce_grad')
-    _in_01(inp, 'bce_grad', 'inp')
+    targ = _targets('bce_grad', 'inp', inp, targ)
+    _in_01('bce_grad', inp=inp, targ=targ)
     up = 1 if out is None else upstream(out, 'bce_grad')
     inp.g = up / max(inp.numel(), 1) * (inp - targ) / (inp * (1 - inp)).clamp_min(1e-12)
 
@@ -96,7 +75,8 @@ def bce_with_logits(z:Tensor, # scores (N, 1), or any shape
 
     Finite and right for large scores of either sign. Raises `ValueError` for shapes that would
     broadcast and for targets outside 0..1, `TypeError` for integer `z` and another float dtype."""
-    targ = _targets(z, targ, 'bce_with_logits', 'z')
+    targ = _targets('bce_with_logits', 'z', z, targ)
+    _in_01('bce_with_logits', targ=targ)
     positive = torch.maximum(z, torch.zeros_like(z))
     return (positive - z*targ + torch.log1p(torch.exp(-z.abs()))).mean()
 
@@ -109,7 +89,8 @@ def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `in
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `bce_with_logits`
     does."""
-    targ = _targets(inp, targ, 'bce_with_logits_grad')
+    targ = _targets('bce_with_logits_grad', 'inp', inp, targ)
+    _in_01('bce_with_logits_grad', targ=targ)
     up = 1 if out is None else upstream(out, 'bce_with_logits_grad')
     inp.g = (inp.sigmoid() - targ) * (up / max(inp.numel(), 1))
 
@@ -128,3 +109,13 @@ class BceWithLogits(Module):
     "`Bce` of the sigmoid of scores, stable; see `bce_with_logits`."
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return bce_with_logits(inp, targ)
     def bwd(self, out, inp, targ): bce_with_logits_grad(inp, targ, out)
+
+# %% ../nbs/08_binary.ipynb #7f3f4912
+#| code-summary: Show the record
+def _as(f): return lambda x, y: f(x, y.reshape(x.shape).to(x.dtype))
+
+Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
+Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
+   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # in float32 torch divides by 1e-12
+Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
+   _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid), cancels=True);

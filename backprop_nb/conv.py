@@ -10,9 +10,10 @@ __all__ = ['conv2d', 'conv2d_grad', 'max_pool2d', 'avg_pool2d', 'max_pool2d_grad
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from .clinic import ArgumentError, DtypeError, RangeError, ShapeError
+from .clinic import ArgumentError, RangeError, ShapeError
 from .gradcheck import upstream
 from .module import Module
+from .operation import Op, fits
 
 # %% ../nbs/11_conv.ipynb #680e7774
 def _numbers(name, **numbers):
@@ -24,30 +25,22 @@ def _numbers(name, **numbers):
         if v < low: raise RangeError(f'{name}: {what} is {v}, want {low} or more')
 
 # %% ../nbs/11_conv.ipynb #e45147e5
-def _places(x, k_h, k_w, stride, padding, name):
-    "How many places the window has, down and across; refuses a window that does not fit."
-    H,W = x.shape[2] + 2*padding, x.shape[3] + 2*padding
+def _shape(name, x, filters, stride, padding=0):
+    "Shape of the output (N, F, P, Q), from pictures and the shape of filters; refuses misfits."
+    _numbers(name, stride=stride, padding=padding)
+    (N,*sizes),(n_filters,_,k_h,k_w) = x.shape, filters
+    if 0 in (*sizes, *filters):
+        raise ShapeError(f'{name}: pictures {tuple(x.shape)} and windows {tuple(filters)}, want all '
+                         'sizes but N at least 1')
+    H,W = (n + 2*padding for n in x.shape[2:])
     if H < k_h or W < k_w:
         raise ShapeError(f'{name}: the window is {k_h} x {k_w} and the picture {H} x {W} with its '
                          'padding, want a window that fits')
-    return (H - k_h)//stride + 1, (W - k_w)//stride + 1
+    return N, n_filters, (H - k_h)//stride + 1, (W - k_w)//stride + 1
 
-# %% ../nbs/11_conv.ipynb #167cc188
-def _fits(x, w, b, stride, padding, name, inp='x'):
-    "The shape of the output; refuses shapes, dtypes and numbers that make no convolution."
-    for what,t in (inp, x), ('w', w), ('b', b):
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
-    if x.dim() != 4 or w.dim() != 4 or x.shape[1] != w.shape[1] or b.shape != w.shape[:1] \
-       or 0 in (*x.shape[1:], *w.shape):
-        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
-                         f'{tuple(b.shape)}, want (N, C, H, W), (F, C, k_h, k_w) and (F,), all but '
-                         'N at least 1')
-    if not x.is_floating_point() or x.dtype != w.dtype or x.dtype != b.dtype:
-        raise DtypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
-                         'dtype for all three')
-    _numbers(name, stride=stride, padding=padding)
-    return x.shape[0], w.shape[0], *_places(x, *w.shape[2:], stride, padding, name)
+def _has_shape(name, out, shape):
+    if out.shape != shape:
+        raise ShapeError(f'{name}: out has shape {tuple(out.shape)}, want {tuple(shape)}')
 
 # %% ../nbs/11_conv.ipynb #968830c1
 def conv2d(x:Tensor, # images (N, C, H, W)
@@ -60,7 +53,8 @@ def conv2d(x:Tensor, # images (N, C, H, W)
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers and mixed
     dtypes."""
-    _fits(x, w, b, stride, padding, 'conv2d')
+    fits('conv2d', 'x N C H W, w F C k_h k_w, b F', x, w, b)
+    _shape('conv2d', x, w.shape, stride, padding)
     return F.conv2d(x, w, b, stride, padding)
 
 # %% ../nbs/11_conv.ipynb #222729ad
@@ -106,16 +100,6 @@ def _ways(x, w):
     return (_w_grad_rows if N == 0 or k_w <= 3 else _w_grad_conv,
             _x_grad_shifts if C < 8 else _x_grad_transposed)
 
-# %% ../nbs/11_conv.ipynb #99067762
-def _out_fits(out, shape, inp, name):
-    "The upstream gradient; refuses an `out` of another shape or dtype."
-    if not isinstance(out, Tensor): raise DtypeError(f'{name}: out is {out!r:.40}, want a tensor')
-    if out.shape != shape:
-        raise ShapeError(f'{name}: out has shape {tuple(out.shape)}, want {tuple(shape)}')
-    if out.dtype != inp.dtype:
-        raise DtypeError(f'{name}: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
-    return upstream(out, name)
-
 # %% ../nbs/11_conv.ipynb #192f5c65
 def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                 out:Tensor, # what went out (N, F, P, Q); `out.g` is the upstream gradient
@@ -129,24 +113,20 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 
     Raises as `conv2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
-    shape = _fits(inp, w, b, stride, padding, 'conv2d_grad', 'inp')
-    up = _out_fits(out, shape, inp, 'conv2d_grad')
+    fits('conv2d_grad', 'inp N C H W, out N F P Q, w F C k_h k_w, b F', inp, out, w, b)
+    _has_shape('conv2d_grad', out, _shape('conv2d_grad', inp, w.shape, stride, padding))
+    up = upstream(out, 'conv2d_grad')
     w_grad,x_grad = _ways(inp, w)
     b.g = up.sum((2, 3)).sum(0)
     w.g = w_grad(inp, up, w, stride, padding)
     inp.g = x_grad(inp, up, w, stride, padding) if input_grad else None
 
 # %% ../nbs/11_conv.ipynb #592a62b4
-def _pooled(x, size, stride, name, inp='x'):
-    "Stride and the shape of the output; refuses what cannot be pooled."
-    if not isinstance(x, Tensor): raise DtypeError(f'{name}: {inp} is {x!r:.40}, want a tensor')
-    if x.dim() != 4 or 0 in x.shape[1:]:
-        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, want (N, C, H, W), all but N '
-                         'at least 1')
-    if not x.is_floating_point(): raise DtypeError(f'{name}: {inp} is {x.dtype}, want a float')
-    stride = size if stride is None else stride
-    _numbers(name, size=size, stride=stride)
-    return stride, (*x.shape[:2], *_places(x, size, size, stride, 0, name))
+def _pooled(name, x, size, stride):
+    "Stride and shape of the output; refuses what cannot be pooled."
+    stride,C = size if stride is None else stride, x.shape[1]
+    _numbers(name, size=size)
+    return stride, _shape(name, x, (C, C, size, size), stride)
 
 # %% ../nbs/11_conv.ipynb #bc08ee99
 def max_pool2d(x:Tensor, # images (N, C, H, W)
@@ -156,7 +136,8 @@ def max_pool2d(x:Tensor, # images (N, C, H, W)
     """The largest entry of each window, channel by channel.
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers."""
-    stride,_ = _pooled(x, size, stride, 'max_pool2d')
+    fits('max_pool2d', 'x N C H W', x)
+    stride,_ = _pooled('max_pool2d', x, size, stride)
     return F.max_pool2d(x.contiguous(memory_format=torch.channels_last), size, stride)
 
 # %% ../nbs/11_conv.ipynb #0287beda
@@ -167,7 +148,8 @@ def avg_pool2d(x:Tensor, # images (N, C, H, W)
     """The mean of each window, channel by channel.
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers."""
-    stride,_ = _pooled(x, size, stride, 'avg_pool2d')
+    fits('avg_pool2d', 'x N C H W', x)
+    stride,_ = _pooled('avg_pool2d', x, size, stride)
     return F.avg_pool2d(x.contiguous(memory_format=torch.channels_last), size, stride)
 
 # %% ../nbs/11_conv.ipynb #e76f6937
@@ -180,8 +162,10 @@ def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 
     Raises as `max_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
-    stride,shape = _pooled(inp, size, stride, 'max_pool2d_grad', 'inp')
-    up = _out_fits(out, shape, inp, 'max_pool2d_grad')
+    fits('max_pool2d_grad', 'inp N C H W, out N C P Q', inp, out)
+    stride,shape = _pooled('max_pool2d_grad', inp, size, stride)
+    _has_shape('max_pool2d_grad', out, shape)
+    up = upstream(out, 'max_pool2d_grad')
     inp_last = inp.contiguous(memory_format=torch.channels_last)
     _,at = F.max_pool2d(inp_last, size, stride, return_indices=True)
     g = torch.zeros(inp.shape, dtype=inp.dtype, device=inp.device)
@@ -197,8 +181,10 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 
     Raises as `avg_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
-    stride,shape = _pooled(inp, size, stride, 'avg_pool2d_grad', 'inp')
-    share = _out_fits(out, shape, inp, 'avg_pool2d_grad') / size**2
+    fits('avg_pool2d_grad', 'inp N C H W, out N C P Q', inp, out)
+    stride,shape = _pooled('avg_pool2d_grad', inp, size, stride)
+    _has_shape('avg_pool2d_grad', out, shape)
+    share = upstream(out, 'avg_pool2d_grad') / size**2
     (P,Q),inp.g = shape[2:],torch.zeros_like(inp)
     for u in range(size):
         for v in range(size):
@@ -208,9 +194,7 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 def flatten(x:Tensor, # a batch of anything (N, ...)
            )->Tensor: # one row an example (N, d)
     "Each example as one row. Raises `ValueError` for less than two axes, `TypeError` for integers."
-    if not isinstance(x, Tensor): raise DtypeError(f'flatten: x is {x!r:.40}, want a tensor')
-    if x.dim() < 2: raise ShapeError(f'flatten: x has shape {tuple(x.shape)}, want (N, ...)')
-    if not x.is_floating_point(): raise DtypeError(f'flatten: x is {x.dtype}, want a float')
+    fits('flatten', 'x N d ...', x)
     return x.flatten(1)
 
 # %% ../nbs/11_conv.ipynb #d266b1e1
@@ -218,14 +202,9 @@ def flatten_grad(inp:Tensor, # what came in (N, ...); receives `inp.g` in the sa
                  out:Tensor, # what went out (N, d); `out.g` is the upstream gradient
                 )->None:
     "Gradient of `flatten`: upstream in the shape of `inp`. Raises as `flatten` and `upstream` do."
-    if not isinstance(inp, Tensor):
-        raise DtypeError(f'flatten_grad: inp is {inp!r:.40}, want a tensor')
-    if inp.dim() < 2: raise ShapeError(f'flatten_grad: inp has shape {tuple(inp.shape)}, '
-                                       'want (N, ...)')
-    if not inp.is_floating_point():
-        raise DtypeError(f'flatten_grad: inp is {inp.dtype}, want a float')
-    shape = inp.shape[0], inp.shape[1:].numel()
-    inp.g = _out_fits(out, shape, inp, 'flatten_grad').reshape(inp.shape)
+    fits('flatten_grad', 'inp N d ..., out N D', inp, out)
+    _has_shape('flatten_grad', out, (len(inp), inp.shape[1:].numel()))
+    inp.g = upstream(out, 'flatten_grad').reshape(inp.shape)
 
 # %% ../nbs/11_conv.ipynb #ccafc51a
 class Conv2d(Module):
@@ -266,3 +245,20 @@ class Flatten(Module):
     "Each example as one row (N, ...) -> (N, d); see `flatten`."
     def forward(self, inp:Tensor)->Tensor: return flatten(inp)
     def bwd(self, out, inp): flatten_grad(inp, out)
+
+# %% ../nbs/11_conv.ipynb #ce57ad1d
+#| code-summary: Show the record
+def _filtered(r):
+    stride,padding = r.pick(2, 1, 3), r.pick(1, 0, 2)
+    C,H,W = r.size('C', 20), r.size('H', 7), r.size('W', 7)
+    for k,n in ('k_h', H), ('k_w', W): r.size(k, min(4, n + 2*padding))
+    return [r('N C H W'), r('F C k_h k_w'), r('F'), stride, padding]
+
+def _windows(r):
+    size = r.size('size', min(r.size('H', 7), r.size('W', 7)))
+    return [r('N C H W'), size, r.pick(2, None, 1, 3)]
+
+Op('conv2d', conv2d, conv2d_grad, F.conv2d, _filtered)
+Op('max_pool2d', max_pool2d, max_pool2d_grad, F.max_pool2d, _windows)
+Op('avg_pool2d', avg_pool2d, avg_pool2d_grad, F.avg_pool2d, _windows)
+Op('flatten', flatten, flatten_grad, lambda x: x.flatten(1), lambda r: [r('N d ...')]);

@@ -8,21 +8,9 @@ __all__ = ['lin', 'lin_grad']
 # %% ../nbs/05_linear.ipynb #a72346a8
 import torch
 from torch import Tensor
-from .clinic import DtypeError, ShapeError
+from torch.nn import functional as F
 from .gradcheck import upstream
-
-# %% ../nbs/05_linear.ipynb #d54e4883
-def _fits(x, w, b, name, inp='x'):
-    "Refuse shapes and dtypes that do not make a linear layer."
-    for what,t in (inp, x), ('w', w), ('b', b):
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
-    if x.dim() != 2 or w.dim() != 2 or x.shape[1] != w.shape[0] or b.shape != w.shape[1:]:
-        raise ShapeError(f'{name}: {inp} has shape {tuple(x.shape)}, w {tuple(w.shape)} and b '
-                         f'{tuple(b.shape)}, want (N, d), (d, m) and (m,)')
-    if not x.is_floating_point() or x.dtype != w.dtype or x.dtype != b.dtype:
-        raise DtypeError(f'{name}: {inp} is {x.dtype}, w {w.dtype} and b {b.dtype}, want one float '
-                         'dtype for all three')
+from .operation import Op, fits
 
 # %% ../nbs/05_linear.ipynb #5a1edbcc
 def lin(x:Tensor, # examples in rows (N, d)
@@ -32,7 +20,7 @@ def lin(x:Tensor, # examples in rows (N, d)
     """Linear layer x @ w + b: z_ik = sum_j x_ij w_jk + b_k.
 
     Raises `ValueError` for shapes that do not fit, `TypeError` for integers and mixed dtypes."""
-    _fits(x, w, b, 'lin')
+    fits('lin', 'x N d, w d m, b m', x, w, b)
     return torch.addmm(b, x, w)
 
 # %% ../nbs/05_linear.ipynb #b7ff61b9
@@ -45,14 +33,13 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
     """Gradients of `lin`: b.g = sum_i out.g_i, w.g = inp^T out.g, inp.g = out.g w^T.
 
     Raises as `lin` does, `ValueError` for an `out` of another shape, and what `upstream` raises."""
-    _fits(inp, w, b, 'lin_grad', 'inp')
-    if not isinstance(out, Tensor): raise DtypeError(f'lin_grad: out is {out!r:.40}, want a tensor')
-    if out.shape != (inp.shape[0], w.shape[1]):
-        raise ShapeError(f'lin_grad: out has shape {tuple(out.shape)}, '
-                         f'want {(inp.shape[0], w.shape[1])}')
-    if out.dtype != inp.dtype:
-        raise DtypeError(f'lin_grad: out is {out.dtype}, want {inp.dtype}, the dtype of inp')
+    fits('lin_grad', 'inp N d, out N m, w d m, b m', inp, out, w, b)
     up = upstream(out, 'lin_grad')
     b.g = up.sum(0)
     w.g = inp.t() @ up
     inp.g = up @ w.t() if input_grad else None
+
+# %% ../nbs/05_linear.ipynb #c94faa1d
+#| code-summary: Show the record
+Op('lin', lin, lin_grad, lambda x, w, b: F.linear(x, w.t(), b),
+   lambda r: [r('N d'), r('d m'), r('m')]);

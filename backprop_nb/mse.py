@@ -8,25 +8,9 @@ __all__ = ['mse', 'mse_grad']
 # %% ../nbs/03_mse.ipynb #a72346a8
 import torch
 from torch import Tensor
-from .clinic import DtypeError, ShapeError
+from torch.nn import functional as F
 from .gradcheck import upstream
-
-# %% ../nbs/03_mse.ipynb #9e00cf7e
-def _diff(output, targ, name='mse'):
-    "`output - targ` in the shape of `output`; refuses shapes and dtypes that do not fit."
-    for what,t in ('output', output), ('targ', targ):
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
-    if not output.is_floating_point():
-        raise DtypeError(f'{name}: output is {output.dtype}, want a float')
-    if targ.is_floating_point() and targ.dtype != output.dtype:
-        raise DtypeError(f'{name}: targ is {targ.dtype}, want {output.dtype}, the dtype of output')
-    if output.dim() == 2 and output.shape[1] == 1 and targ.shape == output.shape[:1]:
-        targ = targ[:, None]
-    if output.shape != targ.shape:
-        raise ShapeError(f'{name}: output has shape {tuple(output.shape)} and targ '
-                         f'{tuple(targ.shape)}, want (N, 1) with (N,), or two equal shapes')
-    return output - targ
+from .operation import Op, _pairs, _targets
 
 # %% ../nbs/03_mse.ipynb #174def5d
 def mse(output:Tensor, # predictions (N, 1), or any shape
@@ -36,7 +20,8 @@ def mse(output:Tensor, # predictions (N, 1), or any shape
 
     Raises `ValueError` for shapes that would broadcast, `TypeError` for integer predictions
     and for targets of another float dtype."""
-    return _diff(output, targ).pow(2).mean()
+    targ = _targets('mse', 'output', output, targ)
+    return (output - targ).pow(2).mean()
 
 # %% ../nbs/03_mse.ipynb #be0311cd
 def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in the same shape
@@ -46,6 +31,10 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
     """Gradient of `mse` for the predictions, upstream * 2/N (inp - targ). Raises as `mse` does.
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
-    diff = _diff(inp, targ, 'mse_grad')
-    scale = 2 / max(diff.numel(), 1)                            # no digit at all: not 2/0
-    inp.g = diff * (scale if out is None else scale * upstream(out, 'mse_grad'))
+    targ = _targets('mse_grad', 'inp', inp, targ)
+    up = 1 if out is None else upstream(out, 'mse_grad')
+    inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digit at all: not 2/0
+
+# %% ../nbs/03_mse.ipynb #7d0f850b
+#| code-summary: Show the record
+Op('mse', mse, mse_grad, lambda x, y: F.mse_loss(x, y.reshape(x.shape).to(x.dtype)), _pairs);

@@ -8,8 +8,10 @@ __all__ = ['forward_and_backward']
 # %% ../nbs/06_network.ipynb #991df376
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
+from .operation import Op
 from .relu import relu, relu_grad
 
 # %% ../nbs/06_network.ipynb #e52c09a0
@@ -32,3 +34,22 @@ def forward_and_backward(inp:Tensor, # digits in rows (N, d); receives `inp.g` (
     relu_grad(z, a)
     lin_grad(inp, z, w1, b1)
     return loss
+
+# %% ../nbs/06_network.ipynb #9a7bfd81
+#| code-summary: Show the record
+def _loss(inp, targ, w1, b1, w2, b2):
+    return forward_and_backward(*[t.clone() for t in (inp, targ, w1, b1, w2, b2)])
+
+def _loss_grad(inp, targ, w1, b1, w2, b2, out):
+    forward_and_backward(inp, targ, w1, b1, w2, b2)
+    for t in inp, w1, b1, w2, b2: t.g = out.g * t.g
+
+def _reference(inp, targ, w1, b1, w2, b2):
+    out = torch.addmm(b2, torch.addmm(b1, inp, w1).relu(), w2)
+    return F.mse_loss(out, targ.reshape(out.shape))
+
+def _inputs(r):
+    n,rows = r.pick(('1', 'N'), ('n', 'N n'))                # one answer for each digit, or n
+    return [r('N d'), r(rows), r('d m'), r('m'), r(f'm {n}'), r(n)]
+
+Op('forward_and_backward', _loss, _loss_grad, _reference, _inputs);

@@ -8,15 +8,14 @@ __all__ = ['relu', 'relu_grad']
 # %% ../nbs/04_relu.ipynb #a72346a8
 import torch
 from torch import Tensor
-from .clinic import DtypeError, ShapeError
 from .gradcheck import upstream
+from .operation import Op, fits
 
 # %% ../nbs/04_relu.ipynb #dbdb6f71
 def relu(x:Tensor, # any shape, floating point
         )->Tensor: # same shape and dtype, nothing below 0
     "max(0, x), entry by entry. Raises `TypeError` for integers."
-    if not isinstance(x, Tensor): raise DtypeError(f'relu: x is {x!r:.40}, want a tensor')
-    if not x.is_floating_point(): raise DtypeError(f'relu: x is {x.dtype}, want a float')
+    fits('relu', 'x ...', x)
     return x.relu()
 
 # %% ../nbs/04_relu.ipynb #22358813
@@ -27,13 +26,9 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
 
     `out` must be `relu(inp)`: its signs are the mask. Raises `ValueError` for another shape of
     `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
-    for name,t in ('inp', inp), ('out', out):
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'relu_grad: {name} is {t!r:.40}, want a tensor')
-    if inp.shape != out.shape:
-        raise ShapeError(f'relu_grad: inp has shape {tuple(inp.shape)} and out {tuple(out.shape)}, '
-                         'want two equal shapes')
-    if not inp.is_floating_point() or inp.dtype != out.dtype:
-        raise DtypeError(f'relu_grad: inp is {inp.dtype} and out {out.dtype}, want one float dtype')
-    up,mask = upstream(out, 'relu_grad'), out.sign()
-    inp.g = mask.mul_(up)
+    fits('relu_grad', 'inp ..., out ...', inp, out)
+    inp.g = upstream(out, 'relu_grad') * out.sign()
+
+# %% ../nbs/04_relu.ipynb #3077393f
+#| code-summary: Show the record
+Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);

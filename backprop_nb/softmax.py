@@ -9,23 +9,11 @@ __all__ = ['softmax', 'log_softmax', 'nll', 'cross_entropy', 'softmax_grad', 'lo
 # %% ../nbs/09_softmax.ipynb #08e3a436
 import torch
 from torch import Tensor
-from .clinic import DtypeError, RangeError, ShapeError
+from torch.nn import functional as F
+from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
-
-# %% ../nbs/09_softmax.ipynb #3d225b8f
-def _scores(name, **tensors):
-    "Refuse what is not one tensor (N, C) of floats, or two of one shape and dtype."
-    for what,t in tensors.items():
-        if not isinstance(t, Tensor):
-            raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
-    first,*rest = tensors.values()
-    if first.dim() != 2 or any(t.shape != first.shape for t in rest):
-        shapes = ' and '.join(f'{what} has shape {tuple(t.shape)}' for what,t in tensors.items())
-        raise ShapeError(f'{name}: {shapes}, want (N, C)' + ' for both' * len(rest))
-    if not first.is_floating_point() or any(t.dtype != first.dtype for t in rest):
-        dtypes = ' and '.join(f'{what} is {t.dtype}' for what,t in tensors.items())
-        raise DtypeError(f'{name}: {dtypes}, want a float' + ', the same for both' * len(rest))
+from .operation import Op, fits
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
@@ -33,7 +21,7 @@ def softmax(x:Tensor, # scores (N, C), a row for each example
     """Probabilities p_ik = e^z_ik / sum_l e^z_il, safe for scores of any size.
 
     Raises `ValueError` for anything but (N, C), `TypeError` for integers."""
-    _scores('softmax', x=x)
+    fits('softmax', 'x N C', x)
     return x.softmax(1)
 
 # %% ../nbs/09_softmax.ipynb #2d8820d8
@@ -42,25 +30,16 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
     """Logarithm of `softmax`, z_ik - log sum_l e^z_il, finite for all finite scores.
 
     Raises `ValueError` for anything but (N, C), `TypeError` for integers."""
-    _scores('log_softmax', x=x)
+    fits('log_softmax', 'x N C', x)
     return x.log_softmax(1)
 
 # %% ../nbs/09_softmax.ipynb #3d7a5684
-def _labels(x, targ, name, what):
+def _labels(name, what, x, targ):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
-    for n,t in (what, x), ('targ', targ):
-        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
-    if x.dim() != 2 or targ.shape != x.shape[:1]:
-        raise ShapeError(f'{name}: {what} has shape {tuple(x.shape)} and targ '
-                         f'{tuple(targ.shape)}, want (N, C) and (N,), a label for each row')
-    if not x.is_floating_point(): raise DtypeError(f'{name}: {what} is {x.dtype}, want a float')
-    if targ.dtype != torch.int64:
-        raise DtypeError(f'{name}: targ is {targ.dtype}, want torch.int64')
-    if len(targ):
-        lo,hi = (t.item() for t in targ.aminmax())
-        if lo < 0 or hi >= x.shape[1]:
-            raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, '
-                             f'want labels from 0 to {x.shape[1] - 1}')
+    _,C = fits(name, f'{what} N C, targ N int64', x, targ)
+    lo,hi = (t.item() for t in targ.aminmax()) if len(targ) else (0, 0)
+    if len(targ) and (lo < 0 or hi >= C):
+        raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, want labels from 0 to {C - 1}')
     return targ.unsqueeze(1)
 
 # %% ../nbs/09_softmax.ipynb #151fff97
@@ -71,7 +50,7 @@ def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
 
     Raises `ValueError` for shapes that do not fit and labels out of range, `TypeError` for labels
     that are not int64 and for integers as `logp`."""
-    at = _labels(logp, targ, 'nll', 'logp')
+    at = _labels('nll', 'logp', logp, targ)
     return -logp.gather(1, at).mean()
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
@@ -82,8 +61,8 @@ def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
 
     Finite for all finite scores. Raises `ValueError` for shapes that do not fit and labels out of
     range, `TypeError` for labels that are not int64 and for integers as `logits`."""
-    _labels(logits, targ, 'cross_entropy', 'logits')
-    return torch.nn.functional.nll_loss(logits.t().log_softmax(0).t(), targ)
+    _labels('cross_entropy', 'logits', logits, targ)
+    return F.nll_loss(logits.t().log_softmax(0).t(), targ)
 
 # %% ../nbs/09_softmax.ipynb #55d2fd08
 def softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -93,7 +72,7 @@ def softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
 
     `out` must be `softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
-    _scores('softmax_grad', inp=inp, out=out)
+    fits('softmax_grad', 'inp N C, out N C', inp, out)
     up = upstream(out, 'softmax_grad')
     inp.g = out * (up - (up * out).sum(1, keepdim=True))
 
@@ -105,7 +84,7 @@ def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
 
     `out` must be `log_softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
-    _scores('log_softmax_grad', inp=inp, out=out)
+    fits('log_softmax_grad', 'inp N C, out N C', inp, out)
     up = upstream(out, 'log_softmax_grad')
     inp.g = up - out.exp() * up.sum(1, keepdim=True)
 
@@ -117,11 +96,9 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     """Gradient of `nll`, -upstream/N at the labels and 0 elsewhere. Raises as `nll` does.
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
-    at = _labels(inp, targ, 'nll_grad', 'inp')
-    alone = getattr(out, 'g', None) is None and (out is None or out.dim() == 0)
-    up = 1 if alone else upstream(out, 'nll_grad')
-    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
-    inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(scale)
+    at = _labels('nll_grad', 'inp', inp, targ)
+    up = 1 if out is None else upstream(out, 'nll_grad')
+    inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(up / max(len(at), 1))  # no digit at all: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #551ba7ad
 def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -131,14 +108,22 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     """Gradient of `cross_entropy`, upstream/N * (softmax(inp) - one_hot(targ)).
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
-    at = _labels(inp, targ, 'cross_entropy_grad', 'inp')
-    alone = getattr(out, 'g', None) is None and (out is None or out.dim() == 0)
-    up = 1 if alone else upstream(out, 'cross_entropy_grad')
-    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
-    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale)
+    at = _labels('cross_entropy_grad', 'inp', inp, targ)
+    up = 1 if out is None else upstream(out, 'cross_entropy_grad')
+    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(up / max(len(at), 1))  # no digit at all: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):
     "Cross-entropy of scores (N, C) and labels (N,), int64; see `cross_entropy`."
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return cross_entropy(inp, targ)
     def bwd(self, out, inp, targ): cross_entropy_grad(inp, targ, out)
+
+# %% ../nbs/09_softmax.ipynb #dffe7928
+#| code-summary: Show the record
+def _labelled(r): return [r('N C'), r.labels('N', 'C')]
+
+Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N C')], cancels=True)
+Op('log_softmax', log_softmax, log_softmax_grad, lambda x: F.log_softmax(x, 1),
+   lambda r: [r('N C')], cancels=True)
+Op('nll', nll, nll_grad, F.nll_loss, _labelled)
+Op('cross_entropy', cross_entropy, cross_entropy_grad, F.cross_entropy, _labelled, cancels=True);
