@@ -111,7 +111,6 @@ class BceWithLogits(Module):
     def bwd(self, out, inp, targ): bce_with_logits_grad(inp, targ, out)
 
 # %% ../nbs/08_binary.ipynb #7f3f4912
-#| code-summary: Show the record
 def _as(f): return lambda x, y: f(x, y.reshape(x.shape).to(x.dtype))
 
 Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])

@@ -247,7 +247,6 @@ class Flatten(Module):
     def bwd(self, out, inp): flatten_grad(inp, out)
 
 # %% ../nbs/11_conv.ipynb #ce57ad1d
-#| code-summary: Show the record
 def _filtered(r):
     stride,padding = r.pick(2, 1, 3), r.pick(1, 0, 2)
     C,H,W = r.size('C', 20), r.size('H', 7), r.size('W', 7)

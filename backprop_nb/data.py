@@ -22,7 +22,6 @@ def _dataset(images, labels):
     return TensorDataset(images.flatten(1).to(device).float() / 255, labels.to(device).long())
 
 # %% ../nbs/01_data.ipynb #24ea5811
-#| code-summary: Show the figure's code
 def _title(label, pred):
     "Text and colour above a digit; a wrong prediction stands out in both."
     if label is None or pred is None: return f'{label if pred is None else pred:g}', '#444444'
@@ -42,7 +41,6 @@ def _titled(x, y, pred):
     return x.reshape(-1, 28, 28), titles
 
 # %% ../nbs/01_data.ipynb #7283a3d2
-#| code-summary: Show the figure's code
 def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                 y:Tensor|None=None, # labels (N,), written above
                 pred:Tensor|None=None, # predicted labels (N,); wrong ones are coloured
@@ -68,7 +66,6 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     plt.show()
 
 # %% ../nbs/01_data.ipynb #0ff1070b
-#| code-summary: Show the checks
 def _moons(n, noise):
     "Refuse numbers of which no moons can be made."
     if not isinstance(n, int):
@@ -95,7 +92,6 @@ def two_moons(n:int=200, # points in both moons together
     return X[order].to(device), y[order].long().to(device)
 
 # %% ../nbs/01_data.ipynb #8af54ba8
-#| code-summary: Show the plumbing
 def _idx(raw):
     "The uint8 tensor that the bytes of an IDX file hold."
     if raw[:4] not in (b'\0\0\x08\1', b'\0\0\x08\3'):
@@ -109,7 +105,6 @@ def _idx(raw):
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(dims)
 
 # %% ../nbs/01_data.ipynb #b54495fb
-#| code-summary: Show the plumbing
 _sha256 = {
     'train-images-idx3-ubyte': 'dc813dde6c7ae38e15adbe534e6aa4c6d9ab3447aa9bc89423282d7fcc813211',
     'train-labels-idx1-ubyte': '6cb9c09285e8beff046020b5ee98546fdc429ecbbfa24785eec120fe44381872',
@@ -117,7 +112,6 @@ _sha256 = {
     'valid-labels-idx1-ubyte': '73d16755043c34b31963f798997bcf44e5ba3086a84bc062643dd7b1135877b6'}
 
 # %% ../nbs/01_data.ipynb #2704033f
-#| code-summary: Show the plumbing
 def _read(path, kind, expected, advice):
     "The tensor in an IDX file whose unpacked bytes have the `expected` checksum."
     try:
@@ -139,7 +133,6 @@ class Mnist(NamedTuple):
     test: TensorDataset|None # for the very end; the sample has none
 
 # %% ../nbs/01_data.ipynb #b81dac53
-#| code-summary: Show the plumbing
 def _sample(folder):
     "The sample in a folder, each file verified."
     advice = 'Install the package again: pip install --force-reinstall --no-deps backprop_nb'
@@ -149,7 +142,6 @@ def _sample(folder):
     return Mnist(*parts, None)
 
 # %% ../nbs/01_data.ipynb #b527e9c8
-#| code-summary: Show the plumbing
 _md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
         'train-labels-idx1-ubyte': 'a25bea736e30d166cdddb491f175f624',
         't10k-images-idx3-ubyte': '2646ac647ad5339dbf082846283269ea',
@@ -161,7 +153,6 @@ def _find(folder):
     return {n: next((p for p in places(n) if p.is_file()), None) for n in _md5}
 
 # %% ../nbs/01_data.ipynb #bb8387b4
-#| code-summary: Show the plumbing
 def _download(folder):
     "Fetch MNIST into a folder by torchvision, which shows a progress bar."
     from torchvision import datasets
@@ -178,7 +169,6 @@ def _download(folder):
             'Or use mnist(), the sample that comes with the package and needs no network.') from e
 
 # %% ../nbs/01_data.ipynb #aabab193
-#| code-summary: Show the plumbing
 def _full(folder):
     "All of MNIST, from a folder or by way of it, each file verified."
     if None in _find(folder).values(): _download(folder)

@@ -13,7 +13,6 @@ from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeErr
                                 UpstreamError)
 
 # %% ../nbs/02_gradcheck.ipynb #88572ccd
-#| code-summary: Show the package's version
 def numeric_grad(f, # function of one tensor that returns one number
                  x:Tensor, # where to take the gradient, any shape, floating point
                  h:float=None, # step for entries up to 1; default eps^(1/3) of the dtype of `x`
@@ -37,7 +36,6 @@ def numeric_grad(f, # function of one tensor that returns one number
     return g
 
 # %% ../nbs/02_gradcheck.ipynb #67d7a561
-#| code-summary: Show the plumbing
 def upstream(out:Tensor, # what an operation returned, any shape
              name:str='backward', # who is asking, for the error message
             )->Tensor: # gradient of the loss for `out`, in its shape
@@ -58,7 +56,6 @@ def upstream(out:Tensor, # what an operation returned, any shape
     return g
 
 # %% ../nbs/02_gradcheck.ipynb #ef86e989
-#| code-summary: Show the plumbing
 def refused(f, # function that must raise
             *args, # its arguments
             **kwargs, # its keyword arguments
@@ -76,7 +73,6 @@ def _rel_err(got, want):
     return (got - want).abs() / torch.maximum(torch.maximum(got.abs(), want.abs()), floor)
 
 # %% ../nbs/02_gradcheck.ipynb #b50468d0
-#| code-summary: Show the plumbing
 def _compare(name, got, x, truths):
     "Assert shape and dtype of `x`, and the values of each (source, values, tolerance)."
     if got.shape != x.shape:
@@ -93,7 +89,6 @@ def _compare(name, got, x, truths):
             f'{source} {want[at].item():.6g} (relative error {err[at].item():.2g})')
 
 # %% ../nbs/02_gradcheck.ipynb #b53f303f
-#| code-summary: Show the plumbing
 def _run(backward, xs, names, at, out):
     "Run `backward`, `out` as argument number `at`; the inputs whose `.g` it has overwritten."
     up = out.g
@@ -109,7 +104,6 @@ def _run(backward, xs, names, at, out):
     return [n for n,x,_ in kept if n in stale and isinstance(x.g, Tensor) and x.g is not stale[n]]
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
-#| code-summary: Show the plumbing
 def _truths(forward, xs, k, out, up):
     "The slope of `(forward(*xs) * up).sum()` for `xs[k]`, measured and by autograd."
     def f(v): return ((forward(*xs[:k], v, *xs[k+1:]) - out) * up).sum()
@@ -120,7 +114,6 @@ def _truths(forward, xs, k, out, up):
     return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
 
 # %% ../nbs/02_gradcheck.ipynb #43cad6af
-#| code-summary: Show the plumbing
 def _names(backward, inputs):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     params = inspect.signature(backward).parameters

@@ -11,7 +11,6 @@ from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
 
 # %% ../nbs/00_graph.ipynb #80b225bf
-#| code-summary: Show the checks
 def _real(x):
     "The number `x` as a float."
     if isinstance(x, numbers.Real): return float(x)
@@ -118,7 +117,6 @@ def _log(a):
 Value.log = lambda a: _apply('log', _log, a)
 
 # %% ../nbs/00_graph.ipynb #2d6ac828
-#| code-summary: Show the checks
 def _power(a, n):
     "a**n, but infinite, as in torch, where Python would raise an error."
     try: return a**n
@@ -149,7 +147,6 @@ def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
 Value.relu = lambda a: _apply('relu', _relu, a)
 
 # %% ../nbs/00_graph.ipynb #a7543a60
-#| code-summary: Show the figure's code
 _INK,_VALUE,_GRAD = '#222222','#0072B2','#D55E00'
 
 def _num(x, digits=4): return f'{x + 0.:.{digits}g}'.replace('-', '−')
@@ -172,7 +169,6 @@ def _says(nodes, arrows, digits):
     return says
 
 # %% ../nbs/00_graph.ipynb #18bf11a3
-#| code-summary: Show the figure's code
 def _routes(nodes):
     "The arrows (from, to, local), and the stops of each: both ends, a bend in each column between."
     col = {v: 0 for v in nodes if v.op != 'const'}
@@ -191,7 +187,6 @@ def _columns(out, near):
     return columns
 
 # %% ../nbs/00_graph.ipynb #6d7fb7a6
-#| code-summary: Show the figure's code
 def _crossings(columns, links):
     "How many pairs of links cross."
     at = {s: (c, i) for c,stops in enumerate(columns) for i,s in enumerate(stops)}
@@ -208,7 +203,6 @@ def _untangle(columns, links):
             else: stops[i:i+2] = stops[i+1],stops[i]
 
 # %% ../nbs/00_graph.ipynb #e8607875
-#| code-summary: Show the figure's code
 def _spread(want):
     "Numbers near `want`, in the same order, at least 1 apart."
     up = [*itertools.accumulate(want, lambda last,w: max(w, last + 1))]
@@ -225,7 +219,6 @@ def _heights(columns, near):
     return y
 
 # %% ../nbs/00_graph.ipynb #4105f036
-#| code-summary: Show the figure's code
 def _layout(out, digits=4):
     "Arrows and their stops, what nodes say, all places and half the sizes, in inches."
     nodes = out.nodes()
@@ -246,7 +239,6 @@ def _layout(out, digits=4):
     return arrows, routes, says, pos, size
 
 # %% ../nbs/00_graph.ipynb #a49a5f69
-#| code-summary: Show the figure's code
 def _arrow(ax, line, value, g, digits, taken):
     "An arrow bent by the inner points of `line`; along it the value above and the gradient below."
     from matplotlib.patches import FancyArrowPatch
@@ -268,7 +260,6 @@ def _arrow(ax, line, value, g, digits, taken):
                     ha='center', rotation=math.degrees(cmath.phase(along)), rotation_mode='anchor')
 
 # %% ../nbs/00_graph.ipynb #b2c7e003
-#| code-summary: Show the figure's code
 def _draw_arrows(ax, arrows, routes, pos, size, digits):
     "All arrows with their numbers; two arrows between the same nodes bow apart."
     ends,taken = [(a, v) for a,v,_ in arrows],[]
@@ -285,7 +276,6 @@ def _draw_arrows(ax, arrows, routes, pos, size, digits):
         _arrow(ax, line, a.data, g, digits, taken)
 
 # %% ../nbs/00_graph.ipynb #67e1afcc
-#| code-summary: Show the figure's code
 def _draw_nodes(ax, says, pos, size):
     "Names in grey boxes, operations in white ones."
     from matplotlib.patches import FancyBboxPatch
@@ -300,7 +290,6 @@ def _draw_nodes(ax, says, pos, size):
                     weight='bold' if color == _GRAD else None)
 
 # %% ../nbs/00_graph.ipynb #a83c529a
-#| code-summary: Show the figure's code
 def _paper(left, right, low, high):
     "An empty picture, measured in inches."
     import matplotlib.pyplot as plt
@@ -309,7 +298,6 @@ def _paper(left, right, low, high):
     return ax
 
 # %% ../nbs/00_graph.ipynb #41273951
-#| code-summary: Show the figure's code
 def draw_graph(out:Value,    # the output; its graph is everything that it was made from
                digits:int=4, # significant digits of the numbers
               )->None:
@@ -329,7 +317,6 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     plt.show()
 
 # %% ../nbs/00_graph.ipynb #802e75db
-#| code-summary: Show the figure's code
 _W1B1 = ('W_1', '(784, 50)'), ('b_1', '(50,)')
 _NETS = dict(
     regression=[('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
@@ -352,7 +339,6 @@ _NETS = dict(
           ('cross_entropy', '09', 'L', 'scalar')])
 
 # %% ../nbs/00_graph.ipynb #1f266509
-#| code-summary: Show the figure's code
 def _pens(ax, lit):
     "Functions that write and point, in grey where none of the `boxes` is lit."
     def ink(color, boxes): return color if not lit or lit & set(boxes) else '#a0a0a0'
@@ -375,7 +361,6 @@ def _draw_box(ax, x, name, chapter, lit):
             ha='center', va='center')
 
 # %% ../nbs/00_graph.ipynb #0782a72b
-#| code-summary: Show the figure's code
 def _draw_flow(net, step, write, point):
     "Values to the right and gradients to the left; parameters and targets from below."
     for k,(a,_,name,shape,*params) in enumerate(net):
@@ -392,7 +377,6 @@ def _draw_flow(net, step, write, point):
     point(x, .68, x, 1.18, _INK, a); write(x, .5, '$y$ (N,)', _INK, 10.5, a)
 
 # %% ../nbs/00_graph.ipynb #48979e68
-#| code-summary: Show the figure's code
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
                  net:str='regression', # or 'binary', 'digits', 'conv'
                 )->None:

@@ -123,7 +123,6 @@ class CrossEntropy(Module):
     def bwd(self, out, inp, targ): cross_entropy_grad(inp, targ, out)
 
 # %% ../nbs/09_softmax.ipynb #dffe7928
-#| code-summary: Show the record
 def _labelled(r): return [r('N C'), r.labels('N', 'C')]
 
 Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N C')], cancels=True)

@@ -131,7 +131,7 @@ MADE = {  # in which notebook: lines of what kind are made, and by what
     'teachers': [(r'\|', teachers_table)], 'answers': [(r'from \S+ import \*', chapter_imports)]}
 
 def fold(nb) -> bool:
-    "Let Jupyter hide the code of cells that say `#| code-summary: ...`; has anything changed?"
+    "Let Jupyter hide the code of cells that say `#| fold Show ...`; has anything changed?"
     changed = False
     for c in nb.cells:
         want = {'source_hidden': True} if c.cell_type == 'code' and summary(c.source) else None
@@ -143,7 +143,7 @@ def fold(nb) -> bool:
 
 def summary(source) -> str:
     "What stands in the place of a folded cell's code."
-    return ''.join(re.findall(r'^#\| *code-summary: *(.*)', source, re.M)[:1])
+    return ''.join(re.findall(r'^#\| *fold +(.*)', source, re.M)[:1])
 
 def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
