@@ -23,14 +23,14 @@ def _real():
     "The folder with MNIST's own four files, or None."
     places = [os.environ.get('BACKPROP_NB_DATA'), repo.parent/'shared'/'data'/'mnist']
     for p in (Path(p) for p in places if p):
-        if p.is_dir() and None not in data._find(p).values(): return p
+        if p.is_dir() and None not in data._files_in(p).values(): return p
 
 real = _real()
 needs_real = pytest.mark.skipif(real is None, reason="MNIST's four files are not here; set BACKPROP_NB_DATA to their folder")
 
 def unpacked(folder, name):
     "The bytes of one of MNIST's files, however it is stored."
-    p = data._find(folder)[name]
+    p = data._files_in(folder)[name]
     return gzip.decompress(p.read_bytes()) if p.suffix == '.gz' else p.read_bytes()
 
 @pytest.fixture

@@ -54,6 +54,19 @@ def test_upward_is_seen(module, other):
     graph[module] = graph[module] | {other}
     assert [*upward(graph)]
 
+def private(path):
+    "The private names that a module defines at its top."
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        targets = getattr(node, 'targets', [])
+        names = [node.name] if hasattr(node, 'name') else [getattr(t, 'id', '') for t in targets]
+        yield from (n for n in names if re.match('_[A-Za-z]', n))
+
+def test_a_private_name_means_one_thing():
+    homes = {}
+    for p in MODULES:
+        for n in {*private(p)}: homes.setdefault(n, []).append(p.stem)
+    assert len(homes) > 50 and not {n: m for n, m in homes.items() if len(m) > 1}
+
 def test_core_imports_torch_alone():
     code = '''
 import json, sys, torch
