@@ -75,7 +75,8 @@ def sections():
 
 def is_code(c): return c.cell_type == 'code'
 def text(part): return '\n'.join(c.source for c in part if not is_code(c))
-def printed(part): return '\n'.join(o.get('text', '') for c in part if is_code(c) for o in c.outputs)
+def printed(part):
+    return '\n'.join(o.get('text', '') for c in part if is_code(c) for o in c.outputs)
 
 PARTS = sections()
 CONFUSIONS = [h for h in PARTS if re.match('## [a-z]', h)]

@@ -77,7 +77,8 @@ def test_chapter(path, capsys):
     text = '\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')
     headings = [h for h in re.findall(r'^## (.*)', text, re.M) if not h.startswith('Appendix')]
     assert 2 <= len(own) <= 4 and headings[-1] == 'Your turn'
-    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]', text, re.M)
+    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]',
+                        text, re.M)
     assert titles == [(n, x.title) for n, x in own.items()]
     cells = exercise_cells(path)
     assert cells.keys() == own.keys()
@@ -144,7 +145,8 @@ def test_the_place_can_be_chosen(tmp_path, monkeypatch):
     assert keep_progress(tmp_path/'b.json') == keep_progress() == tmp_path/'b.json'
 
 def written(path, *cells, **more):
-    path.write_text(json.dumps({'cells': [{'cell_type': 'code', 'source': c} for c in cells], **more}))
+    cells = [{'cell_type': 'code', 'source': c} for c in cells]
+    path.write_text(json.dumps({'cells': cells, **more}))
     return path
 
 STUB = f"def f(inp, out, *more): {{}}\ncheck('{NAME}', f)"

@@ -2,7 +2,6 @@
 import re, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 import nbformat, pytest, sync
 from nbformat.v4 import new_markdown_cell, new_notebook
 from build_site import Links
@@ -199,7 +198,8 @@ def boxes(tab, width):
     tab.set_viewport_size({'width': width, 'height': 900})
     shown = tab.locator('.network-map svg:visible').first
     assert shown.get_attribute('class') == ('wide' if width > 700 else 'small')
-    return [(a.get_attribute('href'), a.get_attribute('aria-label')) for a in shown.locator('a').all()]
+    return [(a.get_attribute('href'), a.get_attribute('aria-label'))
+            for a in shown.locator('a').all()]
 
 @pytest.mark.parametrize('name', LIT)
 def test_map(tab, address, name):
@@ -208,7 +208,8 @@ def test_map(tab, address, name):
     assert found == boxes(tab, 390)
     lead = {(label.split(',')[0], url) for url, label in found}
     assert lead >= {('data', '01_data.html'), ('lin', '05_linear.html'), ('relu', '04_relu.html')}
-    assert [label.split(',')[0] for _, label in found if label.endswith('where we are')] == LIT[name]
+    here = [label.split(',')[0] for _, label in found if label.endswith('where we are')]
+    assert here == LIT[name]
     assert all(f'chapter {url[:2]}' in label for url, label in found)
     lit, others = [set(tab.locator('.network-map').first.locator(f'a{which}').evaluate_all(FILL))
                    for which in ('.lit', ':not(.lit)')]

@@ -1,6 +1,6 @@
 "What is generated is up to date: the package, the README, links; and the notebooks are clean."
 import subprocess, sys
-import pytest, sync
+import sync
 from run_course import ROOT
 
 def python(code, cwd): subprocess.run([sys.executable, '-c', code], cwd=cwd, check=True)
