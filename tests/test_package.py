@@ -1,6 +1,8 @@
 "What a package index and a reader of citations see is whole, and of one version."
-import re, subprocess, sys, tarfile, zipfile
+import inspect, re, subprocess, sys, tarfile, zipfile
 from email import message_from_string
+from importlib import import_module
+from typing import Any, get_args
 import pytest, yaml
 from markdown_it import MarkdownIt
 from run_course import ROOT
@@ -84,6 +86,26 @@ def test_changelog_names_what_is_there():
     exec('from backprop_nb.all import *', names)
     for name in re.findall(r'`(\w+)[`(]', read('CHANGELOG.md')):
         assert name in names or name in ('backprop_nb', 'python'), name
+
+def functions(module):
+    "The public functions of a module, and what its public classes do, `__init__` too."
+    own = [x for n, x in vars(import_module(f'backprop_nb.{module}')).items()
+           if n[0] != '_' and getattr(x, '__module__', '') == f'backprop_nb.{module}']
+    inner = [f for x in own if inspect.isclass(x) for n, f in vars(x).items()
+             if n == '__init__' or n[0] != '_']
+    return [f for f in own + inner if inspect.isfunction(f)]
+
+@pytest.mark.parametrize('module', sorted(p.stem for p in (ROOT/'backprop_nb').glob('*.py')
+                                          if p.stem not in ('__init__', '_modidx', 'all')))
+def test_hints_allow_a_default_of_none(module):
+    "Type checkers read the hints: the package has a py.typed."
+    bad = []
+    for f in functions(module):
+        for p in inspect.signature(f, eval_str=True).parameters.values():
+            free = p.annotation in (p.empty, None, object, Any)
+            if p.default is None and not free and type(None) not in get_args(p.annotation):
+                bad.append(f'{f.__qualname__}: {p}')
+    assert not bad
 
 def test_citation():
     cite = yaml.safe_load(read('CITATION.cff'))
