@@ -68,7 +68,7 @@ def test_help(ex, capsys):
     solution(ex.name)
     said = capsys.readouterr().out
     assert re.search(rf'(def|class) {ex.solution.__name__}\b', said) and '@exercise' not in said
-    assert len(inspect.getdoc(ex.solution)) > 60
+    assert inspect.getdoc(ex.solution)
 
 @pytest.mark.parametrize('path', CHAPTERS, ids=lambda p: p.stem)
 def test_chapter(path, capsys):
