@@ -1,5 +1,5 @@
 "What is generated is up to date and clean: the hooks of .pre-commit-config.yaml change nothing."
-import hashlib, shlex, shutil, subprocess, sys, sysconfig
+import shlex, shutil, subprocess, sys, sysconfig
 import pytest, yaml
 from run_course import ROOT
 
@@ -7,11 +7,10 @@ CONFIG = yaml.safe_load((ROOT/'.pre-commit-config.yaml').read_text(encoding='utf
 HOOKS = {hook['id']: hook['entry'] for repo in CONFIG['repos'] for hook in repo['hooks']}
 
 def files(tree) -> dict:
-    "The checksum of each file of a copy, but for what git ignores."
+    "What each file of a copy holds, whatever its line ends, but for what git ignores."
     paths = [p for p in tree.rglob('*') if p.is_file()
              and not {'__pycache__', '.ruff_cache'} & set(p.parts)]
-    return {p.relative_to(tree).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in paths}
+    return {p.relative_to(tree).as_posix(): p.read_bytes().replace(b'\r\n', b'\n') for p in paths}
 
 def run(entry, tree):
     name, *args = shlex.split(entry)
