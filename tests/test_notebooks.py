@@ -61,7 +61,8 @@ def test_cells_are_short(nb):
 
 def test_pictures_are_sharp(nb):
     "Twice as many pixels each way as the place that a picture takes."
-    for o in (o for c in nb.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})):
+    outputs = [o for c in nb.cells for o in c.get('outputs', [])]
+    for o in (o for o in outputs if 'image/png' in o.get('data', {})):
         pixels = int.from_bytes(base64.b64decode(o.data['image/png'])[16:20], 'big')  # PNG: IHDR
         assert pixels >= 2*o.metadata.get('image/png', {}).get('width', pixels)
 

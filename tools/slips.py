@@ -1,4 +1,4 @@
-"""Plant every slip in every exercise, and see whether the checker names it: `python tools/slips.py`.
+"""Plant every slip in every exercise; does the checker name it? `python tools/slips.py`.
 
 A planted fault is a wrong function (or value) made from the solution, with the key that
 `diagnose` should give. One that changes no number in any case of the exercise is left out."""
@@ -133,7 +133,8 @@ def changes_something(ex, f):
         want,_ = _result(ex.solution, ex, k)
         try: got,_ = _result(f, ex, k)
         except Exception: return True
-        if got.keys() != want.keys() or not all(_right(ex, got[n], want[n]) for n in want): return True
+        if got.keys() != want.keys(): return True
+        if not all(_right(ex, got[n], want[n]) for n in want): return True
     return False
 
 def plants(ex):
