@@ -11,8 +11,19 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from .all import *
-from .exercises import diagnose, exercise
+from .graph import *
+from .data import *
+from .gradcheck import *
+from .mse import *
+from .relu import *
+from .linear import *
+from .network import *
+from .module import *
+from .binary import *
+from .softmax import *
+from .training import *
+from .conv import *
+from .checker import diagnose, exercise
 
 # %% ../nbs/answers.ipynb #8610d35a
 def _randn(*shape): return torch.randn(*shape, dtype=torch.float64)
@@ -169,7 +180,7 @@ def _needs_numbers(out):
         for a,local in zip(v.args, v.local): a.g += local * v.g
 
 # %% ../nbs/answers.ipynb #065c1b2d
-from backprop_nb.exercises import Slip
+from backprop_nb.checker import Slip
 
 _FRESH = 'it goes wrong on Values that no pass has been through; their .g is None'
 
@@ -1674,7 +1685,7 @@ def _second_backward():
 
 # %% ../nbs/answers.ipynb #39c331d4
 from inspect import signature
-from backprop_nb.exercises import NotWritten, Slip
+from backprop_nb.checker import NotWritten, Slip
 
 _OUT_FIRST = 'bwd takes the input first, but Module calls bwd(out, *args): the output comes first'
 
