@@ -125,8 +125,7 @@ def chapter_04():
     out = inp.relu()
     g = grads((out * up).sum(), z=inp)['z']
     J = torch.autograd.functional.jacobian(torch.relu, inp).view(N*m, N*m)
-    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'one step less': g,
-             'Jacobian, never built': J}
+    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'Jacobian, never built': J}
     return named(inp=inp, out=(out, up), i=i, k=k), truth, dict(N=N, m=m, Nm=N*m)
 
 def chapter_05():
