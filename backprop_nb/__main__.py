@@ -125,7 +125,7 @@ def _device(name):
     try: torch.empty(1, device=(device := torch.device(name)))
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         why = str(e).split('\n')[0]
-        raise argparse.ArgumentTypeError(f'no device {name!r} here ({why})')
+        raise argparse.ArgumentTypeError(f'no device {name!r} here ({why})') from e
     if device.type == 'meta': raise argparse.ArgumentTypeError('meta computes no numbers')
     return device
 

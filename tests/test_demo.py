@@ -3,7 +3,6 @@ import dataclasses, os, re, subprocess, sys
 import pytest, torch
 from test_data import needs_real, real
 import backprop_nb.__main__ as demo
-import backprop_nb.all
 
 def run(*args, **env):
     "What the command prints, its progress on stderr, and its exit code."
@@ -77,4 +76,5 @@ def test_refuses(args, says, capsys):
 
 def test_help(capsys):
     with pytest.raises(SystemExit, match='^0$'): demo.main(['--help'])
-    assert {'--full', '--conv', '--device', '--seed', '--out'} <= set(capsys.readouterr().out.split())
+    said = set(capsys.readouterr().out.split())
+    assert {'--full', '--conv', '--device', '--seed', '--out'} <= said

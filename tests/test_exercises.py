@@ -82,7 +82,7 @@ def test_chapter(path, capsys):
                         text, re.M)
     assert titles, f'{path.stem}: add an exercise, see CONTRIBUTING'
     lacking = [n for n, _ in titles if n not in own]
-    assert not lacking, f"no answer to {lacking}: add @exercise('{titles[0][0]}', ...) to answers.ipynb"
+    assert not lacking, f"add @exercise('{titles[0][0]}', ...) to answers.ipynb for {lacking}"
     assert titles == [(n, x.title) for n, x in own.items()]
     cells = exercise_cells(path)
     assert cells.keys() == own.keys(), f'{path.stem}: each exercise has a cell that calls check'

@@ -4,7 +4,7 @@ from importlib import import_module
 import nbformat, pytest, sync
 from course import Notebook, chapters, notebooks
 from run_course import ROOT
-import backprop_nb.all  # noqa: F401: all records
+import backprop_nb.all
 from backprop_nb.operation import OPS
 
 CFG = sync.settings()
@@ -79,7 +79,6 @@ def test_numpy_goes_by_the_cpu(nb):
     assert not [x for x in code_lines(nb) if '.numpy()' in x[1] and '.cpu()' not in x[1]]
 
 def test_public_names_are_in_all():
-    import backprop_nb.all
     for nb in notebooks():
         if nb.module and not nb.command:
             public = import_module(f'backprop_nb.{nb.module}').__all__
@@ -100,4 +99,4 @@ def test_operation_is_checked_in_its_chapter(op):
     assert any(names & {*re.findall(r'\w+', c)} for c in cells), (
         f'{nb.name}: add check_grads({op.name}, {op.backward.__name__}, ...) to "Check it"')
     assert any('refused(' in c for c in cells), (
-        f'{nb.name}: plant a slip that the check refuses: refused(check_grads, {op.name}, slip, ...)')
+        f'{nb.name}: plant a slip that it refuses: refused(check_grads, {op.name}, slip, ...)')
