@@ -12,9 +12,9 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     '__main__': {'ArgumentTypeError': 'argparse makes a line of usage of it'},
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
-    'exercises': {'NotWritten': 'caught by the checker, which says what is left to do',
+    'checker': {'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
-    'answers': {'NotWritten': 'as in exercises', 'Slip': 'as in exercises',
+    'answers': {'NotWritten': 'as in checker', 'Slip': 'as in checker',
                 'ValueError': 'caught by the checker, which quotes it in its verdict'},
 }
 

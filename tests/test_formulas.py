@@ -287,13 +287,13 @@ def from_record(row):
         up = torch.randn_like(op.forward(*inputs))
         out, grads = by_autograd(op, inputs, lambda out: up)
         gradients = dict(zip([op.names()[k] for k in op.wrt(inputs)], grads))
-        names = named(**dict(zip(op.names(), inputs)), x=inputs[0], out=(out, up))
+        given = dict(zip(op.names(), inputs), x=inputs[0], out=(out, up))
         if wrt and wrt[1] in gradients: truth = gradients[wrt[1]]
         elif row.cells[''] == 'forward': truth = op.reference(*leaves).detach()
         else: continue
-        try: run(code, {'torch': torch, 'F': F, **named(**names)})
+        try: run(code, {'torch': torch, 'F': F, **named(**given)})
         except NameError: continue  # the row of another operation
-        return names, {row.cells['']: truth}, {}
+        return named(**given), {row.cells['']: truth}, {}
     raise KeyError
 
 def check(row, seed=0):
