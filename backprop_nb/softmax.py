@@ -41,7 +41,8 @@ def _labels(name, what, x, targ):
     _,C = fits(name, f'{what} N C, targ N int64', x, targ)
     lo,hi = (end.item() for end in targ.aminmax()) if len(targ) else (0, 0)
     if len(targ) and (lo < 0 or hi >= C):
-        raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, want labels from 0 to {C - 1}')
+        wrong = lo if lo < 0 else hi
+        raise RangeError(f'{name}: targ holds {wrong}, want labels from 0 to {C - 1}')
     return targ.unsqueeze(1)
 
 # %% ../nbs/09_softmax.ipynb #151fff97

@@ -78,7 +78,8 @@ PAIRS = [  # predictions and targets
     ((rand(3), double(3)), DtypeError, 'targ is torch.float64', 'float32'),
     (([1], rand(1)), DtypeError, '[1]', WANT_TENSOR),
     ((rand(1), [1]), DtypeError, 'targ is [1]', WANT_TENSOR)]
-UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1')]
+UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1'),
+        ((rand(3), rand(3) + 1), RangeError, 'targ has values from 1', 'want 0 to 1')]
 PROBABILITIES = [((rand(3) + 2, rand(3)), RangeError, 'values from 2.', 'want 0 to 1'),
                  ((rand(3) * math.nan, rand(3)), RangeError, 'nan', 'want 0 to 1')]
 LABELS = [
