@@ -39,10 +39,9 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
 def _labels(name, what, x, targ):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
     _,C = fits(name, f'{what} N C, targ N int64', x, targ)
-    lo,hi = (end.item() for end in targ.aminmax()) if len(targ) else (0, 0)
-    if len(targ) and (lo < 0 or hi >= C):
-        wrong = lo if lo < 0 else hi
-        raise RangeError(f'{name}: targ holds {wrong}, want labels from 0 to {C - 1}')
+    for end in targ.aminmax() if len(targ) else ():
+        if not 0 <= end.item() < C:
+            raise RangeError(f'{name}: targ holds {end.item()}, want labels from 0 to {C - 1}')
     return targ.unsqueeze(1)
 
 # %% ../nbs/09_softmax.ipynb #151fff97
