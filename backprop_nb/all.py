@@ -6,8 +6,6 @@
 __all__ = []
 
 # %% ../nbs/index.ipynb #300c7860
-from importlib import import_module
-from .clinic import *
 from .graph import *
 from .data import *
 from .gradcheck import *
@@ -20,9 +18,9 @@ from .binary import *
 from .softmax import *
 from .training import *
 from .conv import *
+from .checker import *
+from .clinic import *
 from .exercises import *
-from .grade import *
+from .operation import *
 
-_modules = ('clinic graph data gradcheck mse relu linear network module '
-            'binary softmax training conv exercises grade').split()
-__all__ = [name for m in _modules for name in import_module(f'backprop_nb.{m}').__all__]
+__all__ = [name for name in dir() if name[0] != '_']

@@ -23,7 +23,6 @@ def sigmoid(x:Tensor, # any shape, floating point
     return x.sigmoid()
 
 # %% ../nbs/08_binary.ipynb #d970b711
-#| code-summary: Show the plumbing
 def _in_01(name, **tensors):
     "Refuse a tensor with a value outside 0..1; nan is outside, too."
     for what,t in tensors.items():
@@ -63,7 +62,7 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
 
     The divisor p (1 - p) is never taken as less than 1e-12, as in PyTorch. Without `out`, or where
     nothing has arrived at it, upstream is 1. Raises as `bce` does."""
-    targ = _targets('bce_grad', 'inp', inp, targ)
+    targ = _targets('bce_grad', 'inp', inp, targ, out)
     _in_01('bce_grad', inp=inp, targ=targ)
     up = 1 if out is None else upstream(out, 'bce_grad')
     inp.g = up / max(inp.numel(), 1) * (inp - targ) / (inp * (1 - inp)).clamp_min(1e-12)
@@ -92,7 +91,7 @@ def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `in
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `bce_with_logits`
     does."""
-    targ = _targets('bce_with_logits_grad', 'inp', inp, targ)
+    targ = _targets('bce_with_logits_grad', 'inp', inp, targ, out)
     _in_01('bce_with_logits_grad', targ=targ)
     up = 1 if out is None else upstream(out, 'bce_with_logits_grad')
     inp.g = (inp.sigmoid() - targ) * (up / max(inp.numel(), 1))
@@ -114,12 +113,10 @@ class BceWithLogits(Module):
     def bwd(self, out, inp, targ): bce_with_logits_grad(inp, targ, out)
 
 # %% ../nbs/08_binary.ipynb #7f3f4912
-#| code-summary: Show the record
 def _as(f): return lambda x, y: f(x, y.reshape(x.shape).to(x.dtype))
 
 Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
 Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
-   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid),
-   rtol=1e-8)                       # in float32 torch divides by 1e-12
+   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
    _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid), cancels=True);

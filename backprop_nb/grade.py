@@ -8,11 +8,10 @@ __all__ = ['exercise_cells', 'grade']
 # %% ../nbs/teachers.ipynb #b9b9ecf4
 import argparse, ast, csv, json, multiprocessing, os, re, sys
 from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
 from pathlib import Path
-from . import exercises
+from . import checker, exercises
 from .clinic import FileError
-from .exercises import Verdict, diagnose
+from .checker import Verdict, diagnose
 
 # %% ../nbs/teachers.ipynb #a7aaa811
 def _is_check(node):
@@ -46,7 +45,7 @@ def _space():
          'from backprop_nb.all import *', space)
     return space
 
-def _ready(): import_module('backprop_nb.answers')
+def _ready(): exercises._answers()
 
 def _run_cell(name, code):
     "Run one cell, quietly; the verdict on exercise `name`. Called in the child process."
@@ -85,7 +84,7 @@ def _word(verdict):
     if verdict is None: return '-'
     if verdict.state == 'not yet':
         keys = [s[0] if isinstance(s, tuple) else s for s in verdict.slips]
-        return ' + '.join(k if k in exercises.SLIPS else 'slip' for k in keys) or 'wrong'
+        return ' + '.join(k if k in checker.SLIPS else 'slip' for k in keys) or 'wrong'
     return {'not written yet': 'open'}.get(verdict.state, verdict.state)
 
 def _table(graded):

@@ -31,10 +31,9 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
     """Gradient of `mse` for the predictions, upstream * 2/N (inp - targ). Raises as `mse` does.
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
-    targ = _targets('mse_grad', 'inp', inp, targ)
+    targ = _targets('mse_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'mse_grad')
     inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digit at all: not 2/0
 
 # %% ../nbs/03_mse.ipynb #7d0f850b
-#| code-summary: Show the record
 Op('mse', mse, mse_grad, lambda x, y: F.mse_loss(x, y.reshape(x.shape).to(x.dtype)), _pairs);

@@ -47,7 +47,7 @@ def _python(way):
 
 # %% ../nbs/operation.ipynb #7db1ff8e
 @cache
-def _ways(spec):
+def _tests(spec):
     "The functions for all ways to fit of a line."
     found = []
     for way in spec.split(' | '):
@@ -56,6 +56,7 @@ def _ways(spec):
         found.append(space['fit'])
     return found
 
+# %% ../nbs/operation.ipynb #15d871bc
 def fits(name:str, # who is asking, for the error message
          spec:str, # what is wanted, as 'x N d, w d m, b m'
          *tensors:Tensor, # in the order of `spec`
@@ -67,7 +68,7 @@ def fits(name:str, # who is asking, for the error message
     is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
     Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor and for another
     dtype, `ValueError` for another shape."""
-    for fit in _ways(spec):
+    for fit in _tests(spec):
         try: sizes = fit(*tensors)
         except (AttributeError, TypeError, ValueError): continue  # no tensors, or other axes
         if sizes is not None: return sizes
@@ -100,9 +101,11 @@ def _refuse(name, ways, tensors):
                      f'want {", or ".join(map(_wanted, ways))}')
 
 # %% ../nbs/operation.ipynb #031cdc31
-def _targets(name, what, output, targ):
-    "`targ` in shape and dtype of `output`, which the caller names `what`; refuses what does not fit."
-    fits(name, f'{what} N 1, targ N number | {what} ..., targ ... number', output, targ)
+def _targets(name, what, output, targ, out=None):
+    "`targ` in shape and dtype of `output`, which the caller names `what`; refuses misfits."
+    loss = '' if out is None else ', out'
+    fits(name, f'{what} N 1, targ N number{loss} | {what} ..., targ ... number{loss}',
+         output, targ, *([] if out is None else [out]))
     return targ.reshape(output.shape).to(output.dtype)
 
 # %% ../nbs/operation.ipynb #0481294a

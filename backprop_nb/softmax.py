@@ -35,10 +35,10 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
     return x.log_softmax(1)
 
 # %% ../nbs/09_softmax.ipynb #3d7a5684
-#| code-summary: Show the plumbing
-def _labels(name, what, x, targ):
+def _labels(name, what, x, targ, out=None):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
-    _,C = fits(name, f'{what} N C, targ N int64', x, targ)
+    if out is None: _,C = fits(name, f'{what} N C, targ N int64', x, targ)
+    else: _,C = fits(name, f'{what} N C, targ N int64, out', x, targ, out)
     for end in targ.aminmax() if len(targ) else ():
         if not 0 <= end.item() < C:
             raise RangeError(f'{name}: targ holds {end.item()}, want labels from 0 to {C - 1}')
@@ -87,7 +87,7 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     """Gradient of `nll`, -upstream/N at the labels and 0 elsewhere. Raises as `nll` does.
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
-    at = _labels('nll_grad', 'inp', inp, targ)
+    at = _labels('nll_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'nll_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(scale)
@@ -112,7 +112,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     """Gradient of `cross_entropy`, upstream/N * (softmax(inp) - one_hot(targ)).
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
-    at = _labels('cross_entropy_grad', 'inp', inp, targ)
+    at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale)
@@ -124,7 +124,6 @@ class CrossEntropy(Module):
     def bwd(self, out, inp, targ): cross_entropy_grad(inp, targ, out)
 
 # %% ../nbs/09_softmax.ipynb #dffe7928
-#| code-summary: Show the record
 def _labelled(r): return [r('N C'), r.labels('N', 'C')]
 
 Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N C')], cancels=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from importlib import import_module
 import torch
 from torch import Tensor
-from backprop_nb.exercises import EXERCISES, SLIPS, _only, _out, _right, _run, _same, diagnose
+from backprop_nb.checker import EXERCISES, SLIPS, _only, _out, _right, _run, _same, diagnose
 
 def load():
     "All exercises, by name."

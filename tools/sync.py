@@ -1,4 +1,5 @@
-"""Make README.md from nbs/index.ipynb, and every link to this project from settings.ini.
+"""Make README.md from nbs/index.ipynb, every link to this project from settings.ini, and the lists
+of chapters from the chapters (see course.py).
 
 `python tools/sync.py` writes what is out of date, `--check` names it and exits with 1.
 A link is ours when it is an "Open In Colab" badge or names our repository on GitHub. The README's
@@ -9,6 +10,7 @@ import posixpath, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 import nbformat
+from course import made
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +74,7 @@ def wanted(root=ROOT) -> dict:
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
+    files |= {p: made(p.stem, x, root) for p, x in files.items() if p.suffix == '.ipynb'}
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}

@@ -1,0 +1,158 @@
+"What the notebooks say of themselves: everything that lists chapters is made from this."
+import ast, re
+from functools import cached_property
+from pathlib import Path
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = re.compile(r'# (?P<title>.*)\n> (?P<summary>.*)')
+DIFFICULTY = re.compile(r'^\*Difficulty [123] of 3, (\d+) minutes', re.M)
+
+class Notebook:
+    "A notebook of the course."
+    def __init__(self, path): self.path, self.name = Path(path), Path(path).stem
+    @cached_property
+    def cells(self): return nbformat.read(self.path, as_version=nbformat.NO_CONVERT).cells
+    @property
+    def markdown(self): return [c.source for c in self.cells if c.cell_type == 'markdown']
+    @property
+    def code(self): return [c.source for c in self.cells if c.cell_type == 'code']
+    @property
+    def number(self):
+        "Of a chapter, as '04'; empty elsewhere."
+        return self.name[:2] if self.name[:2].isdigit() else ''
+    @property
+    def title(self): return HEAD.match(self.cells[0].source)['title']
+    @property
+    def short(self): return self.title.split(':')[0]
+    @property
+    def summary(self): return HEAD.match(self.cells[0].source)['summary']
+    @property
+    def needs(self):
+        "What the line `Builds on ...` of the opening names."
+        found = re.search(r'^Builds on (.*)\.$', self.cells[0].source, re.M)
+        if not found: raise ValueError(f'{self.name}: its first cell lacks a line "Builds on ..."')
+        return found[1]
+    @property
+    def module(self):
+        "The module that the notebook exports; empty where it exports none."
+        return ''.join(re.findall(r'^#\| *default_exp +(\w+)', '\n'.join(self.code), re.M))
+    @property
+    def exports(self):
+        "The public functions and classes that it adds to the package."
+        return [n for c in self.code for n in exported(c)]
+    @property
+    def command(self):
+        "Is the module one to be run with `python -m`?"
+        return any("__name__ == '__main__'" in c for c in self.code if c.startswith('#| export'))
+    @property
+    def headings(self): return re.findall(r'^## (.*)', '\n'.join(self.markdown), re.M)
+    @property
+    def minutes(self):
+        "To read and run: prose at 150 words a minute, half a minute for each cell of code."
+        words = sum(len(m.split()) for m in self.markdown)
+        return 5 * round((words/150 + len(self.code)/2) / 5)
+    @property
+    def exercises(self):
+        "Minutes of the exercises."
+        return sum(map(int, DIFFICULTY.findall('\n'.join(self.markdown))))
+    @property
+    def in_short(self):
+        "The blocks of Markdown below the heading `In short`; links lead into the notebook."
+        text = '\n\n'.join(self.markdown)
+        found = re.search(r'^## In short$(.*?)(?=^## |\Z)', text, re.M | re.S)
+        text = re.sub(r'\]\(#', f']({self.name}.ipynb#', found[1]) if found else ''
+        return [b.strip('\n') for b in re.split(r'\n\s*\n', text) if b.strip()]
+    @property
+    def formulas(self):
+        "The blocks of `In short` up to the last table of formulas, without tables of letters."
+        blocks = self.in_short
+        last = max((k for k, b in enumerate(blocks) if b.startswith(FORMULAS)), default=-1)
+        return [b for b in blocks[:last + 1] if not b.startswith(LETTERS)]
+    @property
+    def letters(self):
+        "The rows of its tables of letters."
+        return [row for b in self.in_short if b.startswith(LETTERS) for row in b.split('\n')[2:]]
+
+FORMULAS, LETTERS = ('| | formula |', '| what | formula |'), '| letter |'
+
+def formulas(root=ROOT) -> str:
+    "The formulas of all chapters, a section for each."
+    return '\n\n'.join('\n\n'.join([f'## {nb.number} {nb.short}', *nb.formulas])
+                       for nb in chapters(root))
+
+def letters(root=ROOT) -> str:
+    "The letters that chapters have for themselves, as a table."
+    head, line = '| chapter | letter | what it is | shape | in code |', '|---|---|---|---|---|'
+    return '\n'.join([head, line, *[f'| [{nb.number}]({nb.name}.ipynb#in-short) {row}'
+                                    for nb in chapters(root) for row in nb.letters]])
+
+def exported(source) -> list:
+    "The public functions and classes that a cell adds to the package."
+    if not source.startswith('#| export'): return []
+    return [s.name for s in ast.parse(source).body
+            if isinstance(s, (ast.FunctionDef, ast.ClassDef)) and s.name[0] != '_']
+
+def notebooks(root=ROOT) -> list:
+    "All notebooks, the chapters first."
+    return [Notebook(p) for p in sorted((Path(root)/'nbs').glob('*.ipynb'))]
+
+def chapters(root=ROOT) -> list: return [nb for nb in notebooks(root) if nb.number]
+
+def linked(nb): return f'[{nb.number} {nb.short}]({nb.name}.ipynb)'
+
+def table(*rows):
+    "Rows, the first of them the head, as Markdown."
+    head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return '\n'.join([head, '|' + '---|' * len(rows[0]), *body])
+
+def index_table(root=ROOT):
+    def added(nb): return [n for n in nb.exports if n.removesuffix('_grad') not in
+                           {*nb.exports} - {n}]  # of a pair, one
+    return table(('chapter', 'what happens there', 'what it adds to the package'),
+                 *[(linked(nb), nb.summary, ', '.join(f'`{n}`' for n in added(nb)))
+                   for nb in chapters(root)])
+
+def teachers_table(root=ROOT):
+    return table(('chapter', 'builds on', 'minutes to read and run', 'minutes of exercises'),
+                 *[(linked(nb), nb.needs, nb.minutes, nb.exercises) for nb in chapters(root)])
+
+def star_imports(root=ROOT, beyond=True):
+    """The lines that import what the chapters export; with `beyond`, all else that is public, too,
+    but for the commands."""
+    nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
+    lines = [f'from backprop_nb.{nb.module} import *' for nb in nbs if beyond or nb.number]
+    return '\n'.join(lines)
+
+def chapter_imports(root=ROOT): return star_imports(root, beyond=False)
+
+MADE = {  # in which notebook: lines of what kind are made, and by what
+    'index': [(r'\|', index_table), (r'from \S+ import \*', star_imports)],
+    'teachers': [(r'\|', teachers_table)], 'answers': [(r'from \S+ import \*', chapter_imports)]}
+
+def fold(nb) -> bool:
+    "Let Jupyter hide the code of cells that say `#| fold Show ...`; has anything changed?"
+    changed = False
+    for c in nb.cells:
+        want = {'source_hidden': True} if c.cell_type == 'code' and summary(c.source) else None
+        if c.metadata.get('jupyter') != want:
+            changed = True
+            c.metadata.pop('jupyter', None)
+            if want: c.metadata['jupyter'] = want
+    return changed
+
+def summary(source) -> str:
+    "What stands in the place of a folded cell's code."
+    return ''.join(re.findall(r'^#\| *fold +(.*)', source, re.M)[:1])
+
+def made(name, text, root=ROOT) -> str:
+    "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
+    nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    if not fold(nb) and name not in MADE: return text
+    for kind, make in MADE.get(name, []):
+        block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
+        cell = next(c for c in nb.cells if block.search(c.source) and
+                    (c.cell_type == 'markdown' or c.source.startswith('#|')))
+        new = make(root)
+        cell.source = block.sub(lambda m, new=new: new, cell.source, count=1)
+    return nbformat.writes(nb) + '\n'
