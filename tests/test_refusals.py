@@ -69,7 +69,8 @@ POOLS = [
     ((WINDOW[0], 6), ShapeError, '6 x 6', '5 x 5'),
     ((rand(1, 2, 5, 3), 4), ShapeError, '4 x 4', '5 x 3'),
     ((rand(1, 2, 0, 5), 2), ShapeError, '(1, 2, 0, 5)', 'at least 1')]
-UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1')]
+UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1'),
+        ((rand(3), rand(3) + 1), RangeError, 'targ has values from 1', 'want 0 to 1')]
 PROBABILITIES = [((rand(3) + 2, rand(3)), RangeError, 'values from 2.', 'want 0 to 1'),
                  ((rand(3) * math.nan, rand(3)), RangeError, 'nan', 'want 0 to 1')]
 LABELS = [
