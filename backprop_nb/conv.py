@@ -261,4 +261,4 @@ def _windows(r):
 Op('conv2d', conv2d, conv2d_grad, F.conv2d, _filtered)
 Op('max_pool2d', max_pool2d, max_pool2d_grad, F.max_pool2d, _windows)
 Op('avg_pool2d', avg_pool2d, avg_pool2d_grad, F.avg_pool2d, _windows)
-Op('flatten', flatten, flatten_grad, lambda x: x.flatten(1), lambda r: [r('N d ...')])
+Op('flatten', flatten, flatten_grad, lambda x: x.flatten(1), lambda r: [r('N d ...')]);

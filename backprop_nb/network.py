@@ -51,4 +51,4 @@ def _network_recipe(r):
     n,rows = r.pick(('1', 'N'), ('n', 'N n'))                # one answer for each digit, or n
     return [r('N d'), r(rows), r('d m'), r('m'), r(f'm {n}'), r(n)]
 
-Op('forward_and_backward', _loss, _loss_grad, _reference, _network_recipe)
+Op('forward_and_backward', _loss, _loss_grad, _reference, _network_recipe);
