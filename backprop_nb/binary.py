@@ -120,4 +120,4 @@ Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
    lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
        _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid),
-       cancels=True);
+   cancels=True);

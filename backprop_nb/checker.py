@@ -316,7 +316,8 @@ def _named_inputs(ex, k):
 def _shapes_of(ex, k):
     "The shapes of the inputs of case `k`, for a function that stumbles over them."
     if ex.inputs is None or ex.run: return ''
-    shapes = [f'{n} {tuple(x.shape)}' for n,x in _named_inputs(ex, k).items() if isinstance(x, Tensor)]
+    tensors = {n: x for n,x in _named_inputs(ex, k).items() if isinstance(x, Tensor)}
+    shapes = [f'{n} {tuple(x.shape)}' for n,x in tensors.items()]
     return f', with {", ".join(shapes)}' if shapes else ''
 
 # %% ../nbs/checker.ipynb #6f1f2e7f
