@@ -12,52 +12,17 @@ from pathlib import Path
 import torch
 from torch.utils.data import TensorDataset
 from .all import *
-from .gradcheck import _is_float, _names, _rel_err
-
-# %% ../nbs/demo.ipynb #7d855eca
-def _losses(r, labels):
-    "Losses: their gradients are for predictions, not for targets."
-    return [(mse, mse_grad, r(64, 1), labels), (bce, bce_grad, r(64, 1).sigmoid(), labels % 2),
-            (bce_with_logits, bce_with_logits_grad, 10*r(64, 1), labels % 2),
-            (nll, nll_grad, r(64, 10).log_softmax(1), labels),
-            (cross_entropy, cross_entropy_grad, 10*r(64, 10), labels)]
-
-def _operations(r):
-    "Everything between the input and the loss."
-    images,filters = r(8, 3, 14, 13), r(5, 3, 3, 2)
-    return [(relu, relu_grad, r(64, 50)), (sigmoid, sigmoid_grad, 3*r(64, 50)),
-            (lin, lin_grad, r(64, 784), r(784, 50), r(50)),
-            (softmax, softmax_grad, r(64, 10)), (log_softmax, log_softmax_grad, r(64, 10)),
-            (conv2d, conv2d_grad, images, filters, r(5), 2, 1),
-            (max_pool2d, max_pool2d_grad, images, 2), (avg_pool2d, avg_pool2d_grad, images, 3, 2),
-            (flatten, flatten_grad, images)]
-
-# %% ../nbs/demo.ipynb #99f5a447
-def _two_layers(x, y, w1, b1, w2, b2): return mse(lin(relu(lin(x, w1, b1)), w2, b2), y)
-
-def _two_layers_grad(inp, targ, w1, b1, w2, b2, out):
-    "`forward_and_backward` takes no upstream gradient, so we multiply by it afterwards."
-    forward_and_backward(inp, targ, w1, b1, w2, b2)
-    for t in (inp, w1, b1, w2, b2): t.g = out.g * t.g
+from .gradcheck import _rel_err
 
 # %% ../nbs/demo.ipynb #63bd0619
-def worst_error(forward, # function of the inputs
-                backward, # its gradient function, with a parameter `out`
-                *inputs, # arguments of `forward`
+def worst_error(op:Op, # the operation
+                inputs:list, # its inputs
                )->dict: # for each input that gets a gradient, the worst relative error of an entry
     "Compare a gradient function with autograd, once, with a random upstream gradient."
-    names,at = _names(backward, inputs)
-    leaves = [x.clone().requires_grad_() if _is_float(x) else x for x in inputs]
-    out = forward(*leaves)
-    up = torch.randn_like(out)
-    wrt = {n: x for n,x in zip(names, leaves) if _is_float(x)}
-    want = torch.autograd.grad(out, list(wrt.values()), up)
-    mine = [x.clone() if _is_float(x) else x for x in inputs]
-    out = forward(*mine).clone()
-    out.g = up
-    backward(*mine[:at], out, *mine[at:])
-    got = dict(zip(names, mine))
-    return {n: _rel_err(got[n].g, g).max().item() for n,g in zip(wrt, want)}
+    torch.manual_seed(0)
+    up = torch.randn_like(op.forward(*inputs))
+    (_,got),(_,want) = (run(op, inputs, lambda out: up) for run in (by_hand, by_autograd))
+    return {op.names()[k]: _rel_err(g, w).max().item() for k,g,w in zip(op.wrt(inputs), got, want)}
 
 # %% ../nbs/demo.ipynb #b3c31259
 def model_errors(model:Model, # what gives the loss
@@ -109,18 +74,13 @@ def gradient_table(device:torch.device, # where to compute
                   )->list[tuple]: # rows: name, worst relative error for each of its inputs
     "Compare every gradient of the package with autograd, on random inputs."
     dtype = torch.float32 if device.type == 'mps' else torch.float64
-    r = partial(torch.randn, device=device, dtype=dtype)
-    labels = torch.arange(64, device=device) % 10
-    shapes = [(64, 784), (784, 50), (50,), (50, 1), (1,)]
-    x,*params = [r(*s) for s in shapes]
-    rows = [(grad.__name__, worst_error(f, grad, *inputs))
-            for f,grad,*inputs in _losses(r, labels) + _operations(r)]
-    errors = worst_error(_two_layers, _two_layers_grad, x, labels, *params)
-    rows.append(('forward_and_backward', errors))
+    rows = [(name, worst_error(op, op.inputs(Draw(dtype, device)))) for name,op in OPS.items()]
+    y = torch.arange(64, device=device) % 10
     for conv,name in (False, 'perceptron'), (True, 'convolutional network'):
         model,*_ = network(conv)
         for p in model.parameters(): p.data = p.data.to(device, dtype)
-        rows.append((name, model_errors(model, r(64, 1, 28, 28) if conv else x, labels)))
+        x = torch.randn((64, 1, 28, 28) if conv else (64, 784), device=device, dtype=dtype)
+        rows.append((name, model_errors(model, x, y)))
     return rows
 
 # %% ../nbs/demo.ipynb #cf86c95f

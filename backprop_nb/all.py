@@ -22,6 +22,5 @@ from .checker import *
 from .clinic import *
 from .exercises import *
 from .operation import *
-from .grade import *
 
 __all__ = [name for name in dir() if name[0] != '_']

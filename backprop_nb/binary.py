@@ -111,11 +111,10 @@ class BceWithLogits(Module):
     def bwd(self, out, inp, targ): bce_with_logits_grad(inp, targ, out)
 
 # %% ../nbs/08_binary.ipynb #7f3f4912
-#| code-summary: Show the record
 def _as(f): return lambda x, y: f(x, y.reshape(x.shape).to(x.dtype))
 
 Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
 Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
-   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # in float32 torch divides by 1e-12
+   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
    _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid), cancels=True);

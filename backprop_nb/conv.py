@@ -30,8 +30,8 @@ def _shape(name, x, filters, stride, padding=0):
     _numbers(name, stride=stride, padding=padding)
     (N,*sizes),(n_filters,_,k_h,k_w) = x.shape, filters
     if 0 in (*sizes, *filters):
-        raise ShapeError(f'{name}: pictures {tuple(x.shape)} and windows {tuple(filters)}, want all '
-                         'sizes but N at least 1')
+        raise ShapeError(f'{name}: pictures {tuple(x.shape)} and windows {tuple(filters)}, '
+                         'want all sizes but N at least 1')
     H,W = (n + 2*padding for n in x.shape[2:])
     if H < k_h or W < k_w:
         raise ShapeError(f'{name}: the window is {k_h} x {k_w} and the picture {H} x {W} with its '
@@ -247,7 +247,6 @@ class Flatten(Module):
     def bwd(self, out, inp): flatten_grad(inp, out)
 
 # %% ../nbs/11_conv.ipynb #ce57ad1d
-#| code-summary: Show the record
 def _filtered(r):
     stride,padding = r.pick(2, 1, 3), r.pick(1, 0, 2)
     C,H,W = r.size('C', 20), r.size('H', 7), r.size('W', 7)

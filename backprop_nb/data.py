@@ -15,19 +15,6 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 from .clinic import ArgumentError, FileError, RangeError, ShapeError
 
-# %% ../nbs/01_data.ipynb #8af54ba8
-def _idx(raw):
-    "The uint8 tensor that the bytes of an IDX file hold."
-    if raw[:4] not in (b'\0\0\x08\1', b'\0\0\x08\3'):
-        raise ValueError(f"it starts with the bytes '{raw[:4].hex(' ')}', "
-                         "expected '00 00 08 01' (labels) or '00 00 08 03' (images)")
-    start = 4 + 4*raw[3]
-    dims = [int.from_bytes(raw[k:k+4], 'big') for k in range(4, start, 4)]
-    if len(raw) != start + math.prod(dims):
-        raise ValueError(f'it has {len(raw):,} bytes unpacked, expected '
-                         f'{start + math.prod(dims):,} for {" x ".join(map(str, dims))} numbers')
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(dims)
-
 # %% ../nbs/01_data.ipynb #55cc3ecc
 def _dataset(images, labels):
     "Rows of floats in 0..1 with integer labels, on the default device."
@@ -78,26 +65,44 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
+# %% ../nbs/01_data.ipynb #0ff1070b
+def _moons(n, noise):
+    "Refuse numbers of which no moons can be made."
+    if not isinstance(n, int):
+        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
+    if n < 0 or not noise >= 0:
+        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
+
 # %% ../nbs/01_data.ipynb #eba7f7c6
 def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     "Two half circles that reach into each other, equally many points on each, shuffled."
-    if not isinstance(n, int):
-        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
-    if n < 0 or not noise >= 0:
-        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
+    _moons(n, noise)
     cpu = dict(device='cpu', dtype=torch.float32)
     g = torch.Generator('cpu').manual_seed(seed)
-    t0, t1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]
-    upper = torch.stack([t0.cos(), t0.sin()], 1)
-    lower = torch.stack([1 - t1.cos(), 0.5 - t1.sin()], 1)
+    phi0, phi1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]
+    upper = torch.stack([phi0.cos(), phi0.sin()], 1)
+    lower = torch.stack([1 - phi1.cos(), 0.5 - phi1.sin()], 1)
     X = torch.cat([upper, lower]) + noise*torch.randn(n, 2, generator=g, **cpu)
-    y = torch.arange(n, device='cpu') >= len(t0)
+    y = torch.arange(n, device='cpu') >= len(phi0)
     order = torch.randperm(n, generator=g, device='cpu')
     device = torch.get_default_device()
     return X[order].to(device), y[order].long().to(device)
+
+# %% ../nbs/01_data.ipynb #8af54ba8
+def _idx(raw):
+    "The uint8 tensor that the bytes of an IDX file hold."
+    if raw[:4] not in (b'\0\0\x08\1', b'\0\0\x08\3'):
+        raise ValueError(f"it starts with the bytes '{raw[:4].hex(' ')}', "
+                         "expected '00 00 08 01' (labels) or '00 00 08 03' (images)")
+    start = 4 + 4*raw[3]
+    dims = [int.from_bytes(raw[k:k+4], 'big') for k in range(4, start, 4)]
+    if len(raw) != start + math.prod(dims):
+        raise ValueError(f'it has {len(raw):,} bytes unpacked, expected '
+                         f'{start + math.prod(dims):,} for {" x ".join(map(str, dims))} numbers')
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(dims)
 
 # %% ../nbs/01_data.ipynb #b54495fb
 _sha256 = {

@@ -40,6 +40,5 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
     inp.g = up @ w.t() if input_grad else None
 
 # %% ../nbs/05_linear.ipynb #c94faa1d
-#| code-summary: Show the record
 Op('lin', lin, lin_grad, lambda x, w, b: F.linear(x, w.t(), b),
    lambda r: [r('N d'), r('d m'), r('m')]);

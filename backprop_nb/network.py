@@ -36,7 +36,6 @@ def forward_and_backward(inp:Tensor, # digits in rows (N, d); receives `inp.g` (
     return loss
 
 # %% ../nbs/06_network.ipynb #9a7bfd81
-#| code-summary: Show the record
 def _loss(inp, targ, w1, b1, w2, b2):
     return mse(lin(relu(lin(inp, w1, b1)), w2, b2), targ)
 

@@ -56,6 +56,7 @@ def _ways(spec):
         found.append(space['fit'])
     return found
 
+# %% ../nbs/operation.ipynb #15d871bc
 def fits(name:str, # who is asking, for the error message
          spec:str, # what is wanted, as 'x N d, w d m, b m'
          *tensors:Tensor, # in the order of `spec`
@@ -101,7 +102,7 @@ def _refuse(name, ways, tensors):
 
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):
-    "`targ` in shape and dtype of `output`, which the caller names `what`; refuses what does not fit."
+    "`targ` in shape and dtype of `output`, which the caller names `what`; refuses misfits."
     loss = '' if out is None else ', out'
     fits(name, f'{what} N 1, targ N number{loss} | {what} ..., targ ... number{loss}',
          output, targ, *([] if out is None else [out]))

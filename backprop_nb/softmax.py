@@ -40,7 +40,8 @@ def _labels(name, what, x, targ, out=None):
     else: _,C = fits(name, f'{what} N C, targ N int64, out', x, targ, out)
     lo,hi = (t.item() for t in targ.aminmax()) if len(targ) else (0, 0)
     if len(targ) and (lo < 0 or hi >= C):
-        raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, want labels from 0 to {C - 1}')
+        raise RangeError(f'{name}: targ holds {lo if lo < 0 else hi}, '
+                         f'want labels from 0 to {C - 1}')
     return targ.unsqueeze(1)
 
 # %% ../nbs/09_softmax.ipynb #151fff97
@@ -99,7 +100,8 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels('nll_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'nll_grad')
-    inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(up / max(len(at), 1))  # no digit at all: not 1/0
+    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
+    inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(scale)
 
 # %% ../nbs/09_softmax.ipynb #551ba7ad
 def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -111,7 +113,8 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
     at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'cross_entropy_grad')
-    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(up / max(len(at), 1))  # no digit at all: not 1/0
+    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
+    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):
@@ -120,7 +123,6 @@ class CrossEntropy(Module):
     def bwd(self, out, inp, targ): cross_entropy_grad(inp, targ, out)
 
 # %% ../nbs/09_softmax.ipynb #dffe7928
-#| code-summary: Show the record
 def _labelled(r): return [r('N C'), r.labels('N', 'C')]
 
 Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N C')], cancels=True)

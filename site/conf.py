@@ -5,7 +5,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent/'tools')]
-import nbformat, pages, reference, sync
+import course, nbformat, pages, reference, sync
 
 cfg = sync.settings()
 project, author, copyright = cfg['title'], cfg['author'], cfg['copyright']
@@ -55,6 +55,8 @@ def setup(app):
             if name == root_doc: nb.cells.append(pages.contents(titles))
             content[0] = nbformat.writes(nb)
         elif name == 'reference': content[0] = reference.source(homes, titles)
+        else: content[0] = content[0].replace('FORMULAS', course.formulas()).replace(
+            'LETTERS', course.letters())
     app.connect('source-read', read)
     app.connect('autodoc-process-docstring', reference.documented(homes, names, titles))
     app.connect('autodoc-skip-member', reference.skip)

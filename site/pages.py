@@ -3,6 +3,7 @@ import ast, re
 from fnmatch import fnmatch
 import nbformat
 from nbformat.v4 import new_markdown_cell
+from course import exported as exported_by, summary
 from network_map import network_map
 from sync import alt
 
@@ -24,9 +25,7 @@ def tree(c):
 
 def exported(c) -> list:
     "The public names that a cell adds to the package."
-    if not c.source.startswith('#| export'): return []
-    return [s.name for s in tree(c)
-            if isinstance(s, (ast.FunctionDef, ast.ClassDef)) and s.name[0] != '_']
+    return exported_by(c.source) if c.cell_type == 'code' else []
 
 def drawn_network(c):
     "(lit, net) of the call of draw_network that a cell ends with, None where it does not."
@@ -79,12 +78,16 @@ def places(added, names) -> str:
     marks = ''.join(f'<span id="def-{n}"></span>' for n in added)
     return f'<p class="defined headerlink">{marks}in the package: {links}</p>'
 
+def fold(c, says):
+    "Fold the code of a cell behind the words `says`, which begin with Show."
+    c.metadata['tags'] = ['hide-input']
+    c.metadata.setdefault('mystnb', {}).update(
+        code_prompt_show=says, code_prompt_hide=says.replace('Show', 'Hide', 1))
+
 def folded(cells):
     "Make the first of several cells hold them all, folded."
-    first = cells[0]
-    first.source = '\n'.join(MARKS.sub('', c.source) for c in cells)
-    first.metadata = nbformat.from_dict({'tags': ['hide-input'], 'mystnb': {
-        'code_prompt_show': 'Show the imports', 'code_prompt_hide': 'Hide the imports'}})
+    cells[0].source = '\n'.join(MARKS.sub('', c.source) for c in cells)
+    fold(cells[0], 'Show the imports')
 
 def imports(c) -> bool:
     first = next(iter(tree(c)), None)
@@ -104,6 +107,7 @@ def coded(c, before, names, pages) -> list:
     if widths:
         size = 'wide' if max(widths) > 640 else ''
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': size}}
+    if says := summary(c.source): fold(c, says)
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (
@@ -131,8 +135,8 @@ def page(nb, name, names, pages):
 
 CONTENTS = {  # the groups of the table of contents; a page that stands in none fails the build
     'Chapters': ['[0-9][0-9]_*'], 'Beyond the chapters': ['demo', 'clinic', 'play', 'teachers'],
-    'To look things up': ['notation', 'formulas', 'reference'],
-    'Exercises': ['exercises', 'answers']}
+    'To look things up': ['notation', 'formulas', 'reference', 'operation'],
+    'Exercises': ['exercises', 'answers', 'checker']}
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."

@@ -111,7 +111,7 @@ def chapter_03():
     loss = F.mse_loss(inp.flatten(), targ)
     g, with_up = grads(loss, a=inp)['a'], grads(loss * up, a=inp)['a']
     truth = {'forward': loss, 'one answer': g[k,0], 'all answers': g, 'with upstream': with_up}
-    return named(inp=inp, targ=targ, out=(loss, up.detach()), N=N, k=k), truth, dict(N=N)
+    return named(inp=inp, targ=targ, out=(loss, up.detach()), N=N, k=k, i=k), truth, dict(N=N)
 
 def chapter_04():
     N, m, i, k = 3, 4, 1, 2

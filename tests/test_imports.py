@@ -1,32 +1,37 @@
-"Imports run downward only, and the core imports torch alone."
-import ast, json, subprocess, sys
+"Imports run downward only, by name or otherwise, and the core imports torch alone."
+import ast, json, re, subprocess, sys
+from graphlib import CycleError, TopologicalSorter
 import pytest
-from run_course import ROOT
+from course import ROOT, notebooks
 
-LEVELS = [  # a module imports from the levels above its own line, never from its own
-    {'clinic'},
-    {'graph', 'data', 'gradcheck'},
-    {'mse', 'relu', 'linear'},
-    {'network', 'module'},
-    {'binary', 'softmax', 'conv'},
-    {'training'},
-    {'exercises'},
-    {'grade'},
-    {'all'},
-    {'answers'},
-]
-LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
-MODULES = sorted(p for p in (ROOT/'backprop_nb').glob('*.py') if not p.stem.startswith('_'))
+NUMBER = {nb.module: nb.number for nb in notebooks() if nb.number}  # of the chapters
+MODULES = sorted(p for p in (ROOT/'backprop_nb').glob('*.py') if p.stem not in ('__init__', '_modidx'))
 
 def imported(code, package='backprop_nb'):
-    "The modules of `package` that `code` imports, wherever in it."
-    for node in ast.walk(ast.parse(code)):
+    "The modules of `package` that `code` imports, wherever in it, those named in a text, too."
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import): names = [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = '.'.join(filter(None, [package if node.level else '', node.module]))
             names = [f'{base}.{a.name}' for a in node.names] if base == package else [base]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = re.findall(rf'^{package}\.\w+$|(?<=from ){package}\.\w+(?= import)', node.value,
+                               re.M)
         else: continue
         yield from (n.split('.')[1] for n in names if n.startswith(package + '.'))
+
+def arrows():
+    "{module: the modules that it imports}"
+    stems = {p.stem for p in MODULES}
+    return {p.stem: stems & {*imported(p.read_text(encoding='utf-8'))} - {p.stem} for p in MODULES}
+
+def upward(graph):
+    "What is wrong with a graph of imports: a circle, or a chapter that imports a later one."
+    try: TopologicalSorter(graph).prepare()
+    except CycleError as e: yield 'a circle: ' + ' -> '.join(e.args[1][::-1])
+    yield from (f'{m} (chapter {NUMBER[m]}) imports {n} (chapter {NUMBER[n]})' for m in graph
+                for n in graph[m] if m in NUMBER and n in NUMBER and NUMBER[n] > NUMBER[m])
 
 def test_imported_sees_every_form():
     code = '''
@@ -35,20 +40,28 @@ from backprop_nb import b
 from . import c
 def f():
     from .d import x
-    from backprop_nb.e import *'''
-    assert sorted(imported(code)) == list('abcde')
+    from backprop_nb.e import *
+    import_module('backprop_nb.f')
+    exec('import math\\nfrom backprop_nb.g import *')'''
+    assert sorted(imported(code)) == list('abcdefg')
 
-@pytest.mark.parametrize('path', MODULES, ids=lambda p: p.stem)
-def test_imports_run_downward(path):
-    assert path.stem in LEVEL, f'give {path.stem} its place in LEVELS'
-    upward = [m for m in imported(path.read_text(encoding='utf-8')) if LEVEL[m] >= LEVEL[path.stem]]
-    assert not upward, f'{path.stem} may not import {upward}'
+def test_imports_run_downward(): assert not [*upward(arrows())]
+
+@pytest.mark.parametrize('module, other', [('clinic', 'all'), ('checker', 'answers'), ('mse', 'relu'),
+                                           ('operation', 'conv'), ('graph', 'graph2')])
+def test_upward_is_seen(module, other):
+    graph = arrows() | {'graph2': {'graph'}}
+    graph[module] = graph[module] | {other}
+    assert [*upward(graph)]
 
 def test_core_imports_torch_alone():
     code = '''
 import json, sys, torch
 before = set(sys.modules)  # torch may bring some of them itself
 import backprop_nb.all
-print(json.dumps(sorted({m.split('.')[0] for m in set(sys.modules) - before})))'''
+print(json.dumps([sorted({m.split('.')[0] for m in set(sys.modules) - before}),
+                  'backprop_nb.answers' in sys.modules]))'''
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert not {'matplotlib', 'torchvision', 'tqdm', 'safetensors', 'sympy'} & set(json.loads(out.stdout))
+    names, answers = json.loads(out.stdout)
+    assert not {'matplotlib', 'torchvision', 'tqdm', 'safetensors', 'sympy'} & {*names}
+    assert not answers, 'the answers load when an exercise is asked for'

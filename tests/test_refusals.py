@@ -7,6 +7,7 @@ import pytest, torch
 from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
+from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
 PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__all__]
@@ -94,7 +95,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Value': [
         (('a',), ArgumentError, 'numbers', 'got str'), ((1j,), ArgumentError, 'got complex'),
         (lambda: Value(1) + 'a', ArgumentError, 'numbers', 'got str'),
-        (lambda: Value(2)**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)')],
+        (lambda: Value(2)**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)'),
+        (lambda: 2**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)')],
     'draw_graph': [(lambda: draw_graph(sum([Value(k) for k in range(40)], Value(0))),
                     RangeError, 'nodes', 'at most 60')],
     'draw_network': [(('x',), RangeError, "'x'", "'lin1'"),
@@ -111,16 +113,19 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((torch.sum, whole(3)), DtypeError, 'int64', 'want a float'),
         ((torch.exp, rand(3)), ShapeError, 'f returned (3,)', 'want one number'),
         ((torch.sum, 3.), DtypeError, 'x is 3.0', 'want a tensor'),
-        ((torch.sum, rand(3), 0.), RangeError, 'h is 0.0', 'above 0')],
+        ((torch.sum, rand(3), 0.), RangeError, 'h is 0.0', 'above 0'),
+        ((torch.sum, rand(3), -1e-3), RangeError, 'h is -0.001', 'above 0')],
     'refused': [((len, []), CheckError, 'len was not refused')],
     'upstream': [
         ((rand(3),), UpstreamError, 'nothing has arrived in out.g (3,)'),
         ((3,), DtypeError, 'out is 3', 'want a tensor'),
         ((arrived(rand(3), rand(2)),), ShapeError, 'out.g has shape (2,)', 'want (3,)'),
-        ((arrived(rand(3), double(3)),), DtypeError, 'out.g is torch.float64', 'float32')],
+        ((arrived(rand(3), double(3)),), DtypeError, 'out.g is torch.float64', 'float32'),
+        ((arrived(rand(3), 1.),), DtypeError, 'out.g is 1.0', 'want a tensor')],
     'check_grads': [
         ((relu, lambda inp: 0, rand(3)), ArgumentError, 'backward', 'named out'),
         ((relu, lambda out: 0, rand(3)), ArgumentError, 'backward', '1 inputs'),
+        ((torch.add, lambda inp, out, *rest: 0, rand(3), rand(3)), ArgumentError, '2 inputs'),
         ((relu, relu_grad, whole(3)), DtypeError, 'no input is a float'),
         (lambda: check_grads(relu, relu_grad, rand(3), wrt='x'), RangeError, "['x']", "['inp']")],
     'mse': PAIRS, 'mse_grad': PAIRS,
@@ -213,6 +218,22 @@ def test_refused(row):
     said = str(e.value)
     assert e.type is error and all(word in said for word in (SAYS.get(name, name), *words)), said
     assert said.endswith(f' (clinic: {error.entry})')
+
+# ---- operations on Values: the message names the operation
+
+VALUES = [
+    (lambda: Value(-1).log(), RangeError, 'log of -1', 'positive number'),
+    (lambda: Value(0).log(), RangeError, 'log of 0', 'positive number'),
+    (lambda: Value(-1) / 0, DivisionError, '-1 / 0', 'division by zero'),
+    (lambda: 1 / Value(0), DivisionError, '1 / 0', 'division by zero'),
+    (lambda: Value(0)**-1, DivisionError, '0 ** -1', 'division by zero'),
+    (lambda: Value(-1)**.5, RangeError, '-1 ** 0.5', 'fractional power')]
+
+@pytest.mark.parametrize('row', VALUES, ids=lambda row: row[2])
+def test_values_refused(row):
+    run, error, *words = row
+    with pytest.raises(error) as e: run()
+    assert e.type is error and all(word in str(e.value) for word in words)
 
 # ---- what the records say: the letters that a recipe gives to its tensors must fit, and one dtype
 

@@ -42,6 +42,10 @@ class Notebook:
         "The public functions and classes that it adds to the package."
         return [n for c in self.code for n in exported(c)]
     @property
+    def command(self):
+        "Is the module one to be run with `python -m`?"
+        return any("__name__ == '__main__'" in c for c in self.code if c.startswith('#| export'))
+    @property
     def headings(self): return re.findall(r'^## (.*)', '\n'.join(self.markdown), re.M)
     @property
     def minutes(self):
@@ -52,6 +56,36 @@ class Notebook:
     def exercises(self):
         "Minutes of the exercises."
         return sum(map(int, DIFFICULTY.findall('\n'.join(self.markdown))))
+    @property
+    def in_short(self):
+        "The blocks of Markdown below the heading `In short`; links lead into the notebook."
+        text = '\n\n'.join(self.markdown)
+        found = re.search(r'^## In short$(.*?)(?=^## |\Z)', text, re.M | re.S)
+        text = re.sub(r'\]\(#', f']({self.name}.ipynb#', found[1]) if found else ''
+        return [b.strip('\n') for b in re.split(r'\n\s*\n', text) if b.strip()]
+    @property
+    def formulas(self):
+        "The blocks of `In short` up to the last table of formulas, without tables of letters."
+        blocks = self.in_short
+        last = max((k for k, b in enumerate(blocks) if b.startswith(FORMULAS)), default=-1)
+        return [b for b in blocks[:last + 1] if not b.startswith(LETTERS)]
+    @property
+    def letters(self):
+        "The rows of its tables of letters."
+        return [row for b in self.in_short if b.startswith(LETTERS) for row in b.split('\n')[2:]]
+
+FORMULAS, LETTERS = ('| | formula |', '| what | formula |'), '| letter |'
+
+def formulas(root=ROOT) -> str:
+    "The formulas of all chapters, a section for each."
+    return '\n\n'.join('\n\n'.join([f'## {nb.number} {nb.short}', *nb.formulas])
+                       for nb in chapters(root))
+
+def letters(root=ROOT) -> str:
+    "The letters that chapters have for themselves, as a table."
+    head, line = '| chapter | letter | what it is | shape | in code |', '|---|---|---|---|---|'
+    return '\n'.join([head, line, *[f'| [{nb.number}]({nb.name}.ipynb#in-short) {row}'
+                                    for nb in chapters(root) for row in nb.letters]])
 
 def exported(source) -> list:
     "The public functions and classes that a cell adds to the package."
@@ -84,8 +118,9 @@ def teachers_table(root=ROOT):
                  *[(linked(nb), nb.needs, nb.minutes, nb.exercises) for nb in chapters(root)])
 
 def star_imports(root=ROOT, beyond=True):
-    "The lines that import what the chapters export; with `beyond`, all else that is public, too."
-    nbs = [nb for nb in notebooks(root) if nb.exports and nb.module != '__main__']
+    """The lines that import what the chapters export; with `beyond`, all else that is public, too,
+    but for the commands."""
+    nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
     lines = [f'from backprop_nb.{nb.module} import *' for nb in nbs if beyond or nb.number]
     return '\n'.join(lines)
 
@@ -95,11 +130,26 @@ MADE = {  # in which notebook: lines of what kind are made, and by what
     'index': [(r'\|', index_table), (r'from \S+ import \*', star_imports)],
     'teachers': [(r'\|', teachers_table)], 'answers': [(r'from \S+ import \*', chapter_imports)]}
 
+def fold(nb) -> bool:
+    "Let Jupyter hide the code of cells that say `#| fold Show ...`; has anything changed?"
+    changed = False
+    for c in nb.cells:
+        want = {'source_hidden': True} if c.cell_type == 'code' and summary(c.source) else None
+        if c.metadata.get('jupyter') != want:
+            changed = True
+            c.metadata.pop('jupyter', None)
+            if want: c.metadata['jupyter'] = want
+    return changed
+
+def summary(source) -> str:
+    "What stands in the place of a folded cell's code."
+    return ''.join(re.findall(r'^#\| *fold +(.*)', source, re.M)[:1])
+
 def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
-    if name not in MADE: return text
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-    for kind, make in MADE[name]:
+    if not fold(nb) and name not in MADE: return text
+    for kind, make in MADE.get(name, []):
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and
                     (c.cell_type == 'markdown' or c.source.startswith('#|')))

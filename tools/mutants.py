@@ -7,32 +7,38 @@ gradient dropped, a gradient added where it should overwrite. All possible fault
 
 Each drawn fault is tried alone: the notebook that holds the cell runs from top to end with the
 fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
-times as long as without the fault. Nothing else counts: a picture or a printed number that would
-look wrong to a reader is no catch.
+times as long as without the fault. Those that no cell notices are planted in a copy of the package,
+and the tests that import its module run: they may catch it, too (not with `--alone`). Nothing else
+counts: a picture or a printed number that would look wrong to a reader is no catch.
 
 The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
 do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
 faults in imports, annotations, texts and `raise` statements, those that leave the bytecode as it
 was, and, unless `--drawing` is given, those in code that only draws (see `drawing`).
 """
-import argparse, multiprocessing, os, random, signal, sys, tempfile, time
+import argparse, multiprocessing, os, random, re, signal, subprocess, sys, tempfile, time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
 from shutil import copytree
 import nbformat
+from course import ROOT, Notebook
 from faults import faults
 from tqdm import tqdm
 
-NBS = Path(__file__).resolve().parents[1]/'nbs'
+NBS = ROOT/'nbs'
+ALWAYS = 'test_properties', 'test_refusals'  # they go through the records
 ENOUGH = 95  # per cent
 CAUGHT = 3   # exit code of a process in which a cell raised
 FORK = multiprocessing.get_context('fork' if hasattr(os, 'fork') else None)
 
-def code(path) -> list:
+def running(path) -> list:
     "The code cells of a notebook, without the one that installs the package."
-    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
-    return [c for c in cells if 'google.colab' not in c]
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
+    return [c for c in cells if 'google.colab' not in c.source]
+
+def code(path) -> list: return [c.source for c in running(path)]
 
 def shell():
     "IPython as in the kernel of a notebook, but silent and without history."
@@ -111,12 +117,34 @@ def survivors(cells, drawn, jobs) -> list:
         tempfile.tempdir = None
     return alive
 
+def tests_of(module) -> list:
+    "The test files that import a module, and those that go through all operations."
+    named = re.compile(rf'^(from|import) backprop_nb\.{module}\b', re.M)
+    return [p for p in sorted((ROOT/'tests').glob('test_*.py'))
+            if p.stem in ALWAYS or named.search(p.read_text(encoding='utf-8'))]
+
+def tested(f) -> bool:
+    "Do the tests notice a fault that is planted in a copy of the package?"
+    cell, module = running(NBS/f'{f.notebook}.ipynb')[f.cell], Notebook(NBS/f'{f.notebook}.ipynb').module
+    with tempfile.TemporaryDirectory() as folder:
+        copytree(ROOT/'backprop_nb', Path(folder)/'backprop_nb')
+        path = Path(folder)/'backprop_nb'/f'{module}.py'
+        head, good, tail = re.split(rf'(^# %% .*#{cell.id}\n.*?(?=^# %% |\Z))',
+                                    path.read_text(encoding='utf-8'), maxsplit=1, flags=re.M | re.S)
+        path.write_text(f'{head}{good.splitlines()[0]}\n{f.source}\n\n{tail}', encoding='utf-8')
+        run = subprocess.run([sys.executable, '-m', 'pytest', '-x', '-q', '-p', 'no:cacheprovider',
+                              '-c', ROOT/'pyproject.toml', *tests_of(module)], cwd=folder, timeout=900,
+                             env={**os.environ, 'PYTHONPATH': folder, 'OMP_NUM_THREADS': '1'},
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return run.returncode != 0
+
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--n', type=int, default=100, help='how many faults to draw (100)')
     p.add_argument('--seed', type=int, default=0, help='of the draw (0)')
     p.add_argument('--notebook', nargs='+', default=[], help='names, as 05_linear, or paths')
     p.add_argument('--drawing', action='store_true', help='plant faults in drawing code, too')
+    p.add_argument('--alone', action='store_true', help='ask the notebooks alone, not the tests')
     p.add_argument('--list', action='store_true', help='print the faults that are drawn, try none')
     p.add_argument('--jobs', type=int, default=os.cpu_count(), help='trials at once (all cores)')
     a = p.parse_args()
@@ -132,6 +160,10 @@ def main() -> int:
     import torch
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
     alive = survivors(cells, drawn, a.jobs)
+    alone = len(drawn) - len(alive)
+    if not a.alone and all(p.parent == NBS for p in paths):
+        with ThreadPoolExecutor(a.jobs) as pool:
+            alive = [f for f, seen in zip(alive, pool.map(tested, alive)) if not seen]
     print(*(f'survived: {f}' for f in alive), sep='\n')
     for field in 'notebook', 'kind':
         print(f'\n{field:24}{"possible":>10}{"planted":>10}{"caught":>10}')
@@ -140,6 +172,7 @@ def main() -> int:
             print(f'{name:24}{n:10}{counts[1][name]:10}{counts[1][name] - counts[2][name]:10}')
     score = 100 * (1 - len(alive)/len(drawn)) if drawn else 0.
     print(f'\n{len(found) - len(able)} possible faults in code that only draws were left out')
+    print(f'{alone} caught by a cell, {len(drawn) - len(alive) - alone} by a test')
     print(f'score: {len(drawn) - len(alive)} of {len(drawn)} caught, {score:.1f} %, '
           f'want {ENOUGH} %')
     return 0 if score >= ENOUGH else 1

@@ -73,8 +73,8 @@ def wanted(root=ROOT) -> dict:
     root, cfg = Path(root), settings(root)
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
-    files = {p: made(p.stem, relink(p.read_text(encoding='utf-8'), p.stem, cfg), root)
-             for p in linking if p.exists()}
+    files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
+    files |= {p: made(p.stem, x, root) for p, x in files.items() if p.suffix == '.ipynb'}
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}
