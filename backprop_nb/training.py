@@ -45,7 +45,6 @@ def _order(n, seed, epoch):
     return torch.randperm(n, generator=g, device='cpu')
 
 # %% ../nbs/10_training.ipynb #877b0f15
-#| code-summary: Show the plumbing
 def _number(name, x, high=math.inf):
     "Refuse `x` unless it is a number with 0 <= x < high; the name is for the message."
     if not isinstance(x, (int, float)) or isinstance(x, bool):
@@ -59,7 +58,6 @@ def _whole(name, n, low):
     if n < low: raise RangeError(f'{name} is {n}, want {low} or more')
 
 # %% ../nbs/10_training.ipynb #a20cdc5f
-#| code-summary: Show the plumbing
 def _params(me, params):
     "`params` as a list of tensors of floats; refuses anything else, and what stands there twice."
     if isinstance(params, Tensor):
@@ -80,7 +78,6 @@ def _params(me, params):
     return params
 
 # %% ../nbs/10_training.ipynb #561f0d66
-#| code-summary: Show the plumbing
 class _Optimizer:
     "Parameters, learning rate, number of steps; subclasses define `update` and two lists of names."
     settings,moments = (), ()
@@ -127,7 +124,6 @@ class SGD(_Optimizer):
         for p,m in zip(self.params, self.velocity or grads): p.sub_(m, alpha=self.lr)
 
 # %% ../nbs/10_training.ipynb #dc338383
-#| code-summary: Show the plumbing
 def _betas(betas):
     "Adam's two factors, checked."
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
@@ -158,7 +154,6 @@ class Adam(_Optimizer):
             p.addcdiv_(m, v.sqrt().add_(self.eps * root), value=-self.lr * root / (1 - b1**self.t))
 
 # %% ../nbs/10_training.ipynb #5cd2875e
-#| code-summary: Show the plumbing
 def _finite(loss, opt, epoch, step):
     "The loss; refuses one that is infinite or not a number, and says where it came up."
     if math.isfinite(loss): return loss
@@ -179,7 +174,6 @@ def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
     return total / len(x)
 
 # %% ../nbs/10_training.ipynb #ff5a9061
-#| code-summary: Show the plumbing
 def _evaluate(model, x, y, batch_size=1000):
     "Mean loss, and the fraction that is right, or None where outputs are not scores of classes."
     loss,right = 0.,0
@@ -191,7 +185,6 @@ def _evaluate(model, x, y, batch_size=1000):
     return loss / len(x), None if right is None else right / len(x)
 
 # %% ../nbs/10_training.ipynb #69d56c29
-#| code-summary: Show the plumbing
 def _pair(name, data):
     "Inputs and targets of a TensorDataset, or of a pair of tensors; refuses anything else."
     pair = getattr(data, 'tensors', data)
@@ -222,7 +215,6 @@ class History:
     def __len__(self): return len(self.train_loss)
 
 # %% ../nbs/10_training.ipynb #a1567f7a
-#| code-summary: Show the plumbing
 def _tensors(opt):
     "All tensors that a step changes: parameters first, then what is remembered."
     return [t for name in ('params', *opt.moments) for t in getattr(opt, name)]
@@ -244,7 +236,6 @@ def _run(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
             raise
 
 # %% ../nbs/10_training.ipynb #fd7ae705
-#| code-summary: Show the plumbing
 def _belongs(who, model, opt, history):
     "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
     if not isinstance(opt, _Optimizer):
@@ -285,7 +276,6 @@ def fit(model:Model, # what learns
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4
-#| code-summary: Show the figure's code
 def plot_history(history:History, # of one epoch or more
                 )->None:
     "Show the losses, and the accuracy where there is one, epoch by epoch."
@@ -305,7 +295,6 @@ def plot_history(history:History, # of one epoch or more
     plt.show()
 
 # %% ../nbs/10_training.ipynb #dcbb5c50
-#| code-summary: Show the plumbing
 def _state(model, opt):
     "The tensors of a state by name: all the model's parameters, and the optimizer's moments."
     groups = dict(param=model.parameters(), **{name: getattr(opt, name) for name in opt.moments})
@@ -345,7 +334,6 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/10_training.ipynb #e35353bc
-#| code-summary: Show the plumbing
 def _read_state(path):
     "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
     from safetensors import SafetensorError, safe_open
