@@ -1,9 +1,11 @@
 "The shape that all notebooks share."
-import base64, json
+import base64, json, re
 from importlib import import_module
 import nbformat, pytest, sync
 from course import Notebook, chapters, notebooks
 from run_course import ROOT
+import backprop_nb.all  # noqa: F401: all records
+from backprop_nb.operation import OPS
 
 CFG = sync.settings()
 SETUP = f"import sys\nif 'google.colab' in sys.modules:\n    %pip install -q {CFG['lib_name']}"
@@ -85,3 +87,16 @@ def test_public_names_are_in_all():
 
 def test_chapter_says_what_it_builds_on():
     for nb in chapters(): assert nb.needs and nb.title and nb.summary
+
+PAIRS = {n: op for n, op in OPS.items() if op.backward.__name__[0] != '_'}  # not made of others
+
+@pytest.mark.parametrize('op', PAIRS.values(), ids=PAIRS)
+def test_operation_is_checked_in_its_chapter(op):
+    "By a check that passes, and by one that a planted slip must not pass."
+    nb, = [nb for nb in notebooks() if op.backward.__module__ == f'backprop_nb.{nb.module}']
+    cells = [c for c in nb.code if 'check_grads' in c]
+    names = {op.name, op.backward.__name__}
+    assert any(names & {*re.findall(r'\w+', c)} for c in cells), (
+        f'{nb.name}: add check_grads({op.name}, {op.backward.__name__}, ...) to "Check it"')
+    assert any('refused(' in c for c in cells), (
+        f'{nb.name}: plant a slip that the check refuses: refused(check_grads, {op.name}, slip, ...)')

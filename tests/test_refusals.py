@@ -68,7 +68,9 @@ POOLS = [
     ((WINDOW[0], 2, -1), RangeError, 'stride is -1', 'want 1 or more'),
     ((WINDOW[0], 1.5), ArgumentError, 'size is 1.5', 'whole number'),
     ((WINDOW[0], True), ArgumentError, 'size is True', 'whole number'),
-    ((WINDOW[0], 6), ShapeError, '6 x 6', '5 x 5')]
+    ((WINDOW[0], 6), ShapeError, '6 x 6', '5 x 5'),
+    ((rand(1, 2, 5, 3), 4), ShapeError, '4 x 4', '5 x 3'),
+    ((rand(1, 2, 0, 5), 2), ShapeError, '(1, 2, 0, 5)', 'at least 1')]
 UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1')]
 PROBABILITIES = [((rand(3) + 2, rand(3)), RangeError, 'values from 2.', 'want 0 to 1'),
                  ((rand(3) * math.nan, rand(3)), RangeError, 'nan', 'want 0 to 1')]
@@ -84,7 +86,10 @@ WINDOWS = [  # beside what the records say
     ((*WINDOW, 1.5), ArgumentError, 'stride is 1.5', 'whole number'),
     ((*WINDOW, (1, 2)), ArgumentError, 'stride is (1, 2)', 'whole number'),
     ((WINDOW[0], rand(3, 2, 0, 2), rand(3)), ShapeError, '(3, 2, 0, 2)', 'at least 1'),
-    ((WINDOW[0], rand(3, 2, 6, 2), rand(3)), ShapeError, '6 x 2', '5 x 5')]
+    ((WINDOW[0], rand(3, 2, 6, 2), rand(3)), ShapeError, '6 x 2', '5 x 5'),
+    ((WINDOW[0], rand(3, 2, 2, 6), rand(3)), ShapeError, '2 x 6', '5 x 5'),
+    ((WINDOW[0], rand(3, 2, 2, 8), rand(3), 1, 1), ShapeError, '2 x 8', '7 x 7'),
+    ((rand(1, 0, 5, 5), rand(3, 0, 2, 2), rand(3)), ShapeError, '(1, 0, 5, 5)', 'at least 1')]
 OPTIMISER = [
     ((rand(3), .1), ArgumentError, 'one tensor', 'want a list'),
     (([], .1), RangeError, 'empty'),
