@@ -39,7 +39,7 @@ mutants: $(STAMP)
 	@$(PY) tools/mutants.py
 
 clean:
-	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is there while the set-up is whole: without it, or without its Python, .venv is made anew.

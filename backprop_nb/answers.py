@@ -396,7 +396,7 @@ _SHAPE_SLIPS |= {
      'for each place of the others.',
      'The mask picks rows, and rows stay whole. For diff read "The targets" again: what does '
      'broadcasting make of a column (64, 1) and a list (64,)?'], slips=_SHAPE_SLIPS)
-def _shapes():
+def _data_shapes():
     """`xb[5]`: the index takes the axis of digits away, 784 pixels are left.
 
     `xb.mean(0)`: axis 0, the digits, goes; one mean for each pixel.
@@ -630,7 +630,7 @@ def _which_check():
 # %% ../nbs/answers.ipynb #32093210
 def _look_away(got, want): return (got - want).abs().max()
 
-def _pairs():
+def _moved_pairs():
     "Pairs of a gradient and the truth, each with something about it."
     t,nan = torch.tensor,math.nan
     return [(t([3.]), t([2.])), (t([1., 0.0113]), t([1., 0.01])), (t([-2., 1.]), t([2., 1.])),
@@ -707,7 +707,7 @@ def _run_measure(worst, args, upstream):
      '0, and any other divisor will do: torch.where(size == 0, 1., size).',
      'A nan stays nan on its way through all of this. error.nan_to_num(nan=math.inf) comes last, '
      'before max.'],
-    inputs=lambda N, pair: _pairs()[pair - 1009],
+    inputs=lambda N, pair: _moved_pairs()[pair - 1009],
     sizes=[dict(N=N, pair=k) for k,N in enumerate((1, 2, 2, 2, 2, 3, 1, 2, 3, 2, 3), 1009)],
     run=_run_measure, given=_look_away, slips=_MEASURES)
 def _worst(got, want):

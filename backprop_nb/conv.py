@@ -230,7 +230,7 @@ def _w_grad_conv(x, up, w, stride, padding):
 # %% ../nbs/11_conv.ipynb #b1a89955
 def _w_grad_rows(x, up, w, stride, padding):
     "Gradient for the filters: unfolded along the rows, one product for each row of the window."
-    (n_filters,C,k_h,k_w),(N,_,P,Q) = w.shape, up.shape
+    (n_filters,C,k_h,k_w),(N,_,P,_) = w.shape, up.shape
     x = F.pad(x.permute(0, 2, 3, 1), (0, 0, *[padding]*4))          # (N, rows, columns, C)
     rows = x.unfold(2, k_w, stride).transpose(3, 4).flatten(3).contiguous()
     g = up.new_empty(k_h, N, n_filters, k_w * C)
@@ -249,7 +249,8 @@ def _ways(x, w):
 # %% ../nbs/11_conv.ipynb #ce57ad1d
 def _filtered(r):
     stride,padding = r.pick(2, 1, 3), r.pick(1, 0, 2)
-    C,H,W = r.size('C', 20), r.size('H', 7), r.size('W', 7)
+    r.size('C', 20)
+    H,W = r.size('H', 7), r.size('W', 7)
     for k,n in ('k_h', H), ('k_w', W): r.size(k, min(4, n + 2*padding))
     return [r('N C H W'), r('F C k_h k_w'), r('F'), stride, padding]
 
@@ -260,4 +261,4 @@ def _windows(r):
 Op('conv2d', conv2d, conv2d_grad, F.conv2d, _filtered)
 Op('max_pool2d', max_pool2d, max_pool2d_grad, F.max_pool2d, _windows)
 Op('avg_pool2d', avg_pool2d, avg_pool2d_grad, F.avg_pool2d, _windows)
-Op('flatten', flatten, flatten_grad, lambda x: x.flatten(1), lambda r: [r('N d ...')]);
+Op('flatten', flatten, flatten_grad, lambda x: x.flatten(1), lambda r: [r('N d ...')])

@@ -41,4 +41,4 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
 
 # %% ../nbs/05_linear.ipynb #c94faa1d
 Op('lin', lin, lin_grad, lambda x, w, b: F.linear(x, w.t(), b),
-   lambda r: [r('N d'), r('d m'), r('m')]);
+   lambda r: [r('N d'), r('d m'), r('m')])

@@ -47,8 +47,8 @@ def _reference(inp, targ, w1, b1, w2, b2):
     out = torch.addmm(b2, torch.addmm(b1, inp, w1).relu(), w2)
     return F.mse_loss(out, targ.reshape(out.shape))
 
-def _inputs(r):
+def _network_recipe(r):
     n,rows = r.pick(('1', 'N'), ('n', 'N n'))                # one answer for each digit, or n
     return [r('N d'), r(rows), r('d m'), r('m'), r(f'm {n}'), r(n)]
 
-Op('forward_and_backward', _loss, _loss_grad, _reference, _inputs);
+Op('forward_and_backward', _loss, _loss_grad, _reference, _network_recipe)

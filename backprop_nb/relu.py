@@ -30,4 +30,4 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
     inp.g = upstream(out, 'relu_grad') * out.sign()
 
 # %% ../nbs/04_relu.ipynb #3077393f
-Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);
+Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')])

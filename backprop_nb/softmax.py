@@ -129,4 +129,4 @@ Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N 
 Op('log_softmax', log_softmax, log_softmax_grad, lambda x: F.log_softmax(x, 1),
    lambda r: [r('N C')], cancels=True)
 Op('nll', nll, nll_grad, F.nll_loss, _labelled)
-Op('cross_entropy', cross_entropy, cross_entropy_grad, F.cross_entropy, _labelled, cancels=True);
+Op('cross_entropy', cross_entropy, cross_entropy_grad, F.cross_entropy, _labelled, cancels=True)

@@ -69,7 +69,7 @@ def test_help(ex, capsys):
     solution(ex.name)
     said = capsys.readouterr().out
     assert re.search(rf'(def|class) {ex.solution.__name__}\b', said) and '@exercise' not in said
-    assert len(inspect.getdoc(ex.solution)) > 60
+    assert inspect.getdoc(ex.solution)
 
 @pytest.mark.parametrize('path', CHAPTERS, ids=lambda p: p.stem)
 def test_chapter(path, capsys):
@@ -78,10 +78,11 @@ def test_chapter(path, capsys):
     text = '\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')
     headings = [h for h in re.findall(r'^## (.*)', text, re.M) if not h.startswith('Appendix')]
     assert headings[-1] == 'Your turn', f'{path.stem}: "Your turn" comes last, but for appendices'
-    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]', text, re.M)
+    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]',
+                        text, re.M)
     assert titles, f'{path.stem}: add an exercise, see CONTRIBUTING'
     lacking = [n for n, _ in titles if n not in own]
-    assert not lacking, f"no answer to {lacking}: add @exercise('{titles[0][0]}', ...) to answers.ipynb"
+    assert not lacking, f"add @exercise('{titles[0][0]}', ...) to answers.ipynb for {lacking}"
     assert titles == [(n, x.title) for n, x in own.items()]
     cells = exercise_cells(path)
     assert cells.keys() == own.keys(), f'{path.stem}: each exercise has a cell that calls check'
@@ -148,7 +149,8 @@ def test_the_place_can_be_chosen(tmp_path, monkeypatch):
     assert keep_progress(tmp_path/'b.json') == keep_progress() == tmp_path/'b.json'
 
 def written(path, *cells, **more):
-    path.write_text(json.dumps({'cells': [{'cell_type': 'code', 'source': c} for c in cells], **more}))
+    cells = [{'cell_type': 'code', 'source': c} for c in cells]
+    path.write_text(json.dumps({'cells': cells, **more}))
     return path
 
 STUB = f"def f(inp, out, *more): {{}}\ncheck('{NAME}', f)"

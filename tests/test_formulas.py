@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 from torch.nn import functional as F
 from torch.testing import assert_close
-import backprop_nb.all  # noqa: F401: all records
+import backprop_nb.all  # noqa: F401, all records
 from backprop_nb.graph import Value
 from backprop_nb.operation import OPS, Draw, by_autograd
 from run_course import ROOT
@@ -125,8 +125,7 @@ def chapter_04():
     out = inp.relu()
     g = grads((out * up).sum(), z=inp)['z']
     J = torch.autograd.functional.jacobian(torch.relu, inp).view(N*m, N*m)
-    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'one step less': g,
-             'Jacobian, never built': J}
+    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'Jacobian, never built': J}
     return named(inp=inp, out=(out, up), i=i, k=k), truth, dict(N=N, m=m, Nm=N*m)
 
 def chapter_05():
@@ -288,26 +287,28 @@ def from_record(row):
         up = torch.randn_like(op.forward(*inputs))
         out, grads = by_autograd(op, inputs, lambda out: up)
         gradients = dict(zip([op.names()[k] for k in op.wrt(inputs)], grads))
-        names = named(**dict(zip(op.names(), inputs)), x=inputs[0], out=(out, up))
+        given = dict(zip(op.names(), inputs), x=inputs[0], out=(out, up))
         if wrt and wrt[1] in gradients: truth = gradients[wrt[1]]
         elif row.cells[''] == 'forward': truth = op.reference(*leaves).detach()
         else: continue
-        try: run(code, {'torch': torch, 'F': F, **named(**names)})
+        try: run(code, {'torch': torch, 'F': F, **named(**given)})
         except NameError: continue  # the row of another operation
-        return names, {row.cells['']: truth}, {}
+        return named(**given), {row.cells['']: truth}, {}
     raise KeyError
 
 def check(row, seed=0):
     "Run the code of a row, and compare its value and its shape."
     torch.manual_seed(seed)
     label = row.cells['']
-    try: names, truths, sizes, *own = globals().get(f'chapter_{row.chapter}', lambda: from_record(row))()
+    known = globals().get(f'chapter_{row.chapter}', lambda: from_record(row))
+    try: names, truths, sizes, *own = known()
     except KeyError:
         code, cells = row.cells['code'].strip('`'), CHAPTERS[row.chapter].code
         assert any(re.sub(r'\s', '', code) in re.sub(r'\s', '', c) for c in cells), (
             f'{CHAPTERS[row.chapter].name}, In short: no cell runs `{code}`; let one assert it')
         return
-    names = {'torch': torch, 'math': math, 'F': F, **names, **(own[0].get(label, {}) if own else {})}
+    more = own[0].get(label, {}) if own else {}
+    names = {'torch': torch, 'math': math, 'F': F, **names, **more}
     got, truth = run(row.cells['code'].strip('`'), names), truths[label]
     if callable(truth): assert truth(got), got
     elif isinstance(truth, list): assert list(got) == truth
@@ -360,7 +361,7 @@ def test_every_greek_letter_is_in_the_notation():
 def test_every_chapter_and_every_line():
     for n, nb in CHAPTERS.items():
         labels = [p.values[0].cells[''] for p in ROWS if p.values[0].chapter == n]
-        assert labels, f'{nb.name}: add a section "In short" with a table | | formula | code | shape |'
+        assert labels, f'{nb.name}: add "In short" with a table | | formula | code | shape |'
         if f'chapter_{n}' in globals():
             assert sorted(labels) == sorted(globals()[f'chapter_{n}']()[1]), nb.name
         codes = ' '.join(p.values[0].cells['code'] for p in ROWS if p.values[0].chapter == n)

@@ -4,7 +4,7 @@ from importlib import import_module
 import nbformat, pytest, sync
 from course import Notebook, chapters, notebooks
 from run_course import ROOT
-import backprop_nb.all  # noqa: F401: all records
+import backprop_nb.all
 from backprop_nb.operation import OPS
 
 CFG = sync.settings()
@@ -61,7 +61,8 @@ def test_cells_are_short(nb):
 
 def test_pictures_are_sharp(nb):
     "Twice as many pixels each way as the place that a picture takes."
-    for o in (o for c in nb.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})):
+    outputs = [o for c in nb.cells for o in c.get('outputs', [])]
+    for o in (o for o in outputs if 'image/png' in o.get('data', {})):
         pixels = int.from_bytes(base64.b64decode(o.data['image/png'])[16:20], 'big')  # PNG: IHDR
         assert pixels >= 2*o.metadata.get('image/png', {}).get('width', pixels)
 
@@ -78,7 +79,6 @@ def test_numpy_goes_by_the_cpu(nb):
     assert not [x for x in code_lines(nb) if '.numpy()' in x[1] and '.cpu()' not in x[1]]
 
 def test_public_names_are_in_all():
-    import backprop_nb.all
     for nb in notebooks():
         if nb.module and not nb.command:
             public = import_module(f'backprop_nb.{nb.module}').__all__
@@ -99,4 +99,4 @@ def test_operation_is_checked_in_its_chapter(op):
     assert any(names & {*re.findall(r'\w+', c)} for c in cells), (
         f'{nb.name}: add check_grads({op.name}, {op.backward.__name__}, ...) to "Check it"')
     assert any('refused(' in c for c in cells), (
-        f'{nb.name}: plant a slip that the check refuses: refused(check_grads, {op.name}, slip, ...)')
+        f'{nb.name}: plant a slip that it refuses: refused(check_grads, {op.name}, slip, ...)')

@@ -78,7 +78,7 @@ LABELS = [
     ((rand(3, 4), whole(3) + 4), RangeError, 'targ holds 4', 'from 0 to 3'),
     ((rand(3, 4), whole(3) - 1), RangeError, 'targ holds -1', 'from 0 to 3'),
     ((rand(3, 4), whole(3).int()), DtypeError, 'targ is torch.int32', 'want torch.int64')]
-PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(3, 1)', '(1, 3)', 'want (N, 1) and (N,), or equal'),
+PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(1, 3)', 'want (N, 1) and (N,), or equal'),
          ((rand(3), rand(3).cfloat()), DtypeError, 'targ is torch.complex64', 'float32 or whole')]
 WINDOWS = [  # beside what the records say
     ((*WINDOW, 0), RangeError, 'stride is 0', 'want 1 or more'),
@@ -315,7 +315,8 @@ def mistaken(op):
         if k in op.wrt(inputs): yield but(k, inputs[k].long()), 'torch.int64'
         elif not inputs[k].is_floating_point(): yield but(k, inputs[k].float()), 'torch.float32'
         floats = sum(inputs[k].is_floating_point() for k, _ in tensors(op, inputs))
-        if inputs[k].is_floating_point() and floats > 1: yield but(k, inputs[k].double()), 'torch.float64'
+        if inputs[k].is_floating_point() and floats > 1:
+            yield but(k, inputs[k].double()), 'torch.float64'
 
 def with_out(op, inputs=None, change=lambda out: out):
     "Inputs, and an output at which a gradient has arrived, changed."

@@ -1,5 +1,5 @@
 "The tools see what they are there to see."
-import re, shutil
+import re, shutil, subprocess, sys, sysconfig
 import pytest, nbformat, run_course, sync
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from outputs import compare
@@ -51,6 +51,34 @@ def test_run_course(tmp_path, capsys):
     assert nbformat.read(tmp_path/'out'/'00_good.ipynb', 4).cells[2].outputs[0].text == '1\n'
     assert (tmp_path/'out'/'02_good.ipynb').exists()
     assert run_course.main([tmp_path/'00_good.ipynb'], tmp_path/'out') == 0
+
+def nbdev_test(tree, name):
+    "`nbdev_test` for one notebook, as CONTRIBUTING has it."
+    cmd = shutil.which('nbdev_test', path=sysconfig.get_path('scripts'))
+    return subprocess.run([cmd, '--path', f'nbs/{name}.ipynb'], cwd=tree, capture_output=True,
+                          text=True)
+
+def test_nbdev_test(copy):
+    assert nbdev_test(copy, '04_relu').returncode == 0
+    nbformat.write(nb(source='1/0'), copy/'nbs'/'bad.ipynb')
+    r = nbdev_test(copy, 'bad')
+    assert r.returncode and 'ZeroDivisionError' in r.stdout + r.stderr
+
+def ruff(path):
+    "What ruff says of a file, by the rules of this project."
+    cmd = [sys.executable, '-m', 'ruff', 'check', '--no-cache', '--config', ROOT/'pyproject.toml']
+    return subprocess.run([*cmd, path], capture_output=True, text=True).stdout
+
+@pytest.mark.parametrize('source, says', [
+    ('import os', 'F401'), ('def f(): return x', 'F821'), (f'x = {"1 + " * 25}1', 'E501'),
+    ('def f(x=[]): return x', 'B006'), ('import os, sys; f = os, sys\nx = dict(a=1)', 'passed')])
+def test_ruff(tmp_path, source, says):
+    (tmp_path/'a.py').write_text(source + '\n')
+    assert says in ruff(tmp_path/'a.py')
+
+def test_ruff_reads_notebooks(tmp_path):
+    nbformat.write(nb(source='%config a = 1\nf(x)'), tmp_path/'a.ipynb')
+    assert ruff(tmp_path/'a.ipynb').count('F821') == 2
 
 @pytest.fixture
 def project(tmp_path):
