@@ -199,7 +199,7 @@ def _train(conv, full, seed, out):
     print(f'picture: {out.name}')
 
 # %% ../nbs/demo.ipynb #02f93c4f
-def main(argv:list=None, # arguments of the command line; default those of the process
+def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save."
     args = _parser().parse_args(argv)

@@ -219,7 +219,7 @@ def _tensors(opt):
     "All tensors that a step changes: parameters first, then what is remembered."
     return [t for name in ('params', *opt.moments) for t in getattr(opt, name)]
 
-def _run(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
+def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
     "Train for these epochs, numbered from 0; what breaks off in the middle of one undoes it."
     for epoch in epochs:
         kept,t = [p.clone() for p in _tensors(opt)], opt.t
@@ -257,7 +257,7 @@ def fit(model:Model, # what learns
         valid=None, # the same, not learned from: how well do we do after each epoch?
         batch_size:int=64, # examples in a step; the last of an epoch may have fewer
         seed:int=0, # decides about the order, together with the number of the epoch
-        history:History=None, # of the epochs done: they go on from there, and it is appended to
+        history:History|None=None, # of the epochs done: they go on from there; it is appended to
         progress:bool=True, # a bar on stderr?
        )->History: # `history`, or a new one
     """Train by mini-batches. An epoch that is interrupted is undone, then the error passed on.
@@ -272,7 +272,7 @@ def fit(model:Model, # what learns
     valid = None if valid is None else _pair('fit: valid', valid)
     todo = range(len(history), len(history) + epochs)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        _run(model, opt, x, y, todo, valid, batch_size, seed, history, bar)
+        _epochs(model, opt, x, y, todo, valid, batch_size, seed, history, bar)
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4

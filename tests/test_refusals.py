@@ -176,7 +176,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([rand(3)], .1, (0, 0), -1), RangeError, 'eps is -1', '0 <='),
         (lambda: Adam([rand(3)]).step(), UpstreamError, 'params[0]', '(3,)', 'run backward')],
     'kaiming': [((3,), ShapeError, '(3,)', 'want (d, m)'), ((3, -1), ShapeError, '(3, -1)'),
-                (('a', 3), ShapeError, "('a', 3)"), ((), ShapeError, '()'), ((3, 4, 5), ShapeError, '5'),
+                (('a', 3), ShapeError, "('a', 3)"), ((), ShapeError, '()'),
+                ((3, 4, 5), ShapeError, '(3, 4, 5)'),
                 ((0, 3), ShapeError, '(0, 3)'), ((3, 2.), ShapeError, '(3, 2.0)')],
     'mlp': [((3,), ShapeError, '(3,)', 'two or more')],
     'accuracy': [
@@ -203,7 +204,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: fitted(seed=-1), RangeError, 'seed is -1', '0 or more'),
         (lambda: fitted(valid=(rand(0, 4), whole(0))), ShapeError, 'valid has', '[0, 0]'),
         (lambda: fitted(history={}), ArgumentError, 'history is dict', 'want a History'),
-        (lambda: fitted(opt=torch.optim.SGD([rand(2)], lr=1)), ArgumentError, 'torch.optim.sgd.SGD'),
+        (lambda: fitted(opt=torch.optim.SGD([rand(2)], lr=1)), ArgumentError,
+         'torch.optim.sgd.SGD'),
         (lambda: fitted(opt=SGD([rand(2)], .1)), RangeError, 'optimizer', 'model')],
     'save_state': [
         (lambda: save_state(FOLDER/'a', net()[0], net()[1], History()), RangeError, 'params[0]'),
