@@ -99,8 +99,7 @@ def save_picture(path:str|Path, # file to write
     wrong = order[(pred != y)[order]][:10].tolist()
     fig = Figure(figsize=(10, 5.2), layout='constrained')
     curves,digits = fig.subfigures(2, 1, height_ratios=(3, 2.6))
-    left,mid = curves.subplots(1, 2)
-    epochs = range(1, len(history) + 1)
+    (left,mid),epochs = curves.subplots(1, 2), range(1, len(history) + 1)
     for ax,train,valid,what in [(left, history.train_loss, history.valid_loss, 'loss'),
                                 (mid, None, [100*a for a in history.valid_acc], 'digits right, %')]:
         if train: ax.plot(epochs, train, 'o-', color='#0072B2', label='training')
@@ -200,7 +199,7 @@ def _train(conv, full, seed, out):
     print(f'picture: {out.name}')
 
 # %% ../nbs/demo.ipynb #02f93c4f
-def main(argv:list=None, # arguments of the command line; default those of the process
+def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save."
     args = _parser().parse_args(argv)

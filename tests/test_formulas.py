@@ -231,7 +231,7 @@ def chapter_10():
              'Adam, corrected mean': mean(g, b1), 'Adam, corrected mean square': mean(g**2, b2),
              'Adam, step': new}
     own = {'first weights': dict(m=m), 'Adam, step': dict(p=old),
-           'momentum': dict(v=sgd(g[:-1], momentum=mu)[1]['momentum_buffer']),
+           'momentum': dict.fromkeys('mv', sgd(g[:-1], momentum=mu)[1]['momentum_buffer']),
            'Adam, mean': dict(m=before['exp_avg']),
            'Adam, mean square': dict(v=before['exp_avg_sq'])}
     return names, truth, dict(d=d, m=m), own

@@ -42,6 +42,8 @@ def arrived(out, g=None):
 def net(optimiser=SGD):
     model = Model([Lin(rand(4, 3), zeros(3))], CrossEntropy())
     return model, optimiser(model.parameters(), lr=.1)
+class Same(Module):
+    def forward(self, x): return x
 def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
@@ -95,7 +97,14 @@ OPTIMISER = [
     (([whole(3)], .1), DtypeError, 'params[0]', 'float'),
     (([x := rand(3), x], .1), ReuseError, 'params[1]', 'params[0] once more'),
     (([rand(3)], -1), RangeError, 'lr is -1', 'want 0 <='),
-    (([rand(3)], 'fast'), ArgumentError, "lr is 'fast'", 'want ')]
+    (([rand(3)], 'fast'), ArgumentError, "lr is 'fast'", 'want '),
+    (([rand(3)], None), ArgumentError, 'lr is None', 'an int or float'),
+    (([rand(3)], True), ArgumentError, 'lr is True', 'an int or float'),
+    (([rand(3)], math.nan), RangeError, 'lr is nan', 'want 0 <= lr < inf'),
+    (([rand(3)], math.inf), RangeError, 'lr is inf', 'want 0 <= lr < inf'),
+    (([rand(3), [1., 2.]], .1), DtypeError, 'params[1] is [1.0, 2.0]', WANT_TENSOR),
+    (([rand(3).requires_grad_()], .1), DtypeError, 'params[0]', 'requires_grad=True'),
+    (([rand(2), y := rand(3, 3), y.t()], .1), ReuseError, 'params[2]', 'params[1] once more')]
 
 REFUSALS = {  # rows of arguments, or of a function without any; type of the error, words in it
     'Value': [
@@ -156,17 +165,35 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([rand(3)], .1, 1), RangeError, 'momentum is 1', '< 1'),
         (([rand(3)], .1, 0., -1), RangeError, 'weight_decay is -1', '0 <='),
         (lambda: SGD([rand(3)], .1).step(), UpstreamError, 'params[0]', '(3,)', 'run backward'),
-        (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)')],
+        (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)'),
+        (lambda: SGD([arrived(rand(3), rand(1))], .1).step(), ShapeError, '(1,)', '(3,)'),
+        (lambda: SGD([arrived(rand(3), double(3))], .1).step(), ShapeError, 'float64', 'float32'),
+        (lambda: setattr(SGD([rand(3)], .1), 'lr', -1), RangeError, 'lr is -1', 'want 0 <=')],
     'Adam': OPTIMISER + [
         (([rand(3)], .1, (1, 0)), RangeError, 'betas[0] is 1', '< 1'),
+        (([rand(3)], .1, (0.9, 1.)), RangeError, 'betas[1] is 1', '< 1'),
+        *((([rand(3)], .1, betas), RangeError, 'betas is', 'want two numbers')
+          for betas in (0.9, (0.9,), (0.9, 0.9, 0.9))),
         (([rand(3)], .1, (0, 0), -1), RangeError, 'eps is -1', '0 <='),
         (lambda: Adam([rand(3)]).step(), UpstreamError, 'params[0]', '(3,)', 'run backward')],
     'kaiming': [((3,), ShapeError, '(3,)', 'want (d, m)'), ((3, -1), ShapeError, '(3, -1)'),
-                (('a', 3), ShapeError, "('a', 3)")],
+                (('a', 3), ShapeError, "('a', 3)"), ((), ShapeError, '()'),
+                ((3, 4, 5), ShapeError, '(3, 4, 5)'),
+                ((0, 3), ShapeError, '(0, 3)'), ((3, 2.), ShapeError, '(3, 2.0)')],
     'mlp': [((3,), ShapeError, '(3,)', 'two or more')],
     'accuracy': [
         (lambda: accuracy(net()[0], 3), ArgumentError, 'data is int', 'TensorDataset'),
-        (lambda: accuracy(net()[0], (rand(3, 4), whole(4))), ShapeError, '3', '4', 'length')],
+        (lambda: accuracy(net()[0], (rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
+        *((lambda data=data: accuracy(net()[0], data), error, want) for data, error, want in [
+            ('digits', ArgumentError, 'or two tensors'),
+            ([rand(3, 4), [1, 2]], ArgumentError, 'or two tensors'),
+            ([rand(3, 4)], ShapeError, 'want two of one length'),
+            ([rand(0, 4), whole(0)], ShapeError, 'want two of one length'),
+            ([rand(3, 4), whole(3), whole(3)], ShapeError, 'want two of one length')]),
+        *((lambda shape=shape, targ=targ: accuracy(Model([Same()], Mse()), (rand(shape), targ)),
+           ShapeError, 'want outputs (N, C)', 'no classes') for shape, targ in [
+            ((3, 1), rand(3)), ((3,), rand(3)), ((3, 2), rand(3, 2)), ((2, 3, 2), rand(2, 3, 2)),
+            ((3, 1), whole(3)), ((3, 2), whole(3, 2))])],
     'fit': [
         (lambda: fitted(3), ArgumentError, 'data is int', 'TensorDataset'),
         (lambda: fitted((rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
@@ -174,6 +201,12 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: fitted(epochs=-1), RangeError, 'epochs is -1', '0 or more'),
         (lambda: fitted(epochs=1.5), ArgumentError, 'epochs is 1.5', 'whole number'),
         (lambda: fitted(batch_size=0), RangeError, 'batch_size is 0', '1 or more'),
+        (lambda: fitted(epochs=True), ArgumentError, 'epochs is True', 'whole number'),
+        (lambda: fitted(seed=-1), RangeError, 'seed is -1', '0 or more'),
+        (lambda: fitted(valid=(rand(0, 4), whole(0))), ShapeError, 'valid has', '[0, 0]'),
+        (lambda: fitted(history={}), ArgumentError, 'history is dict', 'want a History'),
+        (lambda: fitted(opt=torch.optim.SGD([rand(2)], lr=1)), ArgumentError,
+         'torch.optim.sgd.SGD'),
         (lambda: fitted(opt=SGD([rand(2)], .1)), RangeError, 'optimizer', 'model')],
     'save_state': [
         (lambda: save_state(FOLDER/'a', net()[0], net()[1], History()), RangeError, 'params[0]'),
