@@ -1,6 +1,6 @@
 "The tools see what they are there to see."
 import re, shutil, subprocess, sys, sysconfig
-import pytest, nbformat, run_course, sync
+import course, pytest, nbformat, run_course, sync
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from outputs import compare
 from run_course import ROOT
@@ -126,3 +126,29 @@ def test_links_to_the_project():
     other = 'https://github.com/other/thing'
     assert sync.relink(old, 'x', cfg) == f"{cfg['git_url']}/blob/{cfg['branch']}/nbs/a.ipynb"
     assert sync.relink(other, 'x', cfg) == other
+
+def test_fold():
+    codes = '#| export\n#| fold Show the checks\n1', '2'
+    book = new_notebook(cells=[*map(new_code_cell, codes)])
+    assert course.fold(book) and not course.fold(book)
+    assert [c.metadata.get('jupyter') for c in book.cells] == [{'source_hidden': True}, None]
+    book.cells[0].source = '1'
+    assert course.fold(book) and 'jupyter' not in book.cells[0].metadata
+
+@pytest.mark.parametrize('name, old', [
+    ('index', '| [04 ReLU]'), ('index', 'from backprop_nb.relu import *'),
+    ('teachers', '| [04 ReLU]'), ('answers', 'from backprop_nb.relu import *')])
+def test_lists_follow_the_chapters(name, old):
+    text = (ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf-8')
+    lines = text.split('\n')
+    stale = '\n'.join(x for x in lines if old not in x)
+    assert stale != text and course.made(name, stale) == course.made(name, text) == text
+
+def test_a_chapter_says_what_it_is():
+    nb = course.Notebook(ROOT/'nbs'/'04_relu.ipynb')
+    assert (nb.number, nb.short, nb.module) == ('04', 'ReLU', 'relu')
+    assert nb.exports == ['relu', 'relu_grad']
+    assert nb.formulas and all('](#' not in block for block in nb.formulas)
+    assert not any(block.startswith(course.LETTERS) for block in nb.formulas)
+    assert nb.minutes > 0 and nb.exercises > 0 and not nb.command
+    assert course.Notebook(ROOT/'nbs'/'demo.ipynb').command

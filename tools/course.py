@@ -155,7 +155,7 @@ def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     if not fold(nb) and name not in MADE: return text
-    for kind, make in MADE.get(name, []):
+    for kind, make in MADE.get(name, []) if chapters(root) else []:
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and
                     (c.cell_type == 'markdown' or c.source.startswith('#|')))
