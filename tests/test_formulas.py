@@ -352,8 +352,9 @@ def letters(text):
     text = re.sub(r'```.*?```|`[^`]*`', '', text, flags=re.S)
     tex = ' '.join(re.findall(r'\$\$.*?\$\$|\$[^$\n]+\$', text, re.S))
     tex = re.sub(r'\\(begin|end|text|mathbb|mathbf|mathcal)\{[^{}]*\}', ' ', tex)
-    greek = r'alpha|beta|gamma|[dD]elta|(var)?epsilon|[a-z]?eta|theta|kappa|lambda|mu|nu|xi|rho|sigma'
-    greek = {m[0] for m in re.finditer(rf'\\({greek}|tau|(var)?phi|psi|omega|ell)\b', tex)}
+    names = ('alpha|beta|gamma|[dD]elta|(var)?epsilon|[a-z]?eta|theta|kappa|lambda|mu|nu|xi|rho|'
+             'sigma|tau|(var)?phi|psi|omega|ell')
+    greek = {m[0] for m in re.finditer(rf'\\({names})\b', tex)}
     return greek | {*re.findall('[A-Za-z]', re.sub(r'\\[A-Za-z]+', ' ', tex))}
 
 SHARED = letters(NOTATION.read_text(encoding='utf-8')) | {'e', 'd', 'T'}  # e^x, dy/dx, transposed
@@ -361,8 +362,8 @@ SHARED = letters(NOTATION.read_text(encoding='utf-8')) | {'e', 'd', 'T'}  # e^x,
 @pytest.mark.parametrize('nb', CHAPTERS.values(), ids=lambda nb: nb.name)
 def test_every_letter_is_in_the_notation(nb):
     lacking = letters('\n\n'.join(nb.markdown)) - SHARED - letters('\n'.join(nb.letters))
-    assert not lacking, (f'{nb.name}: {sorted(lacking)}; use a letter of the notation page, or give '
-                         'it a row in the table | letter | of "In short"')
+    assert not lacking, (f'{nb.name}: {sorted(lacking)}; use a letter of the notation page, or '
+                         'give it a row in the table | letter | of "In short"')
 
 def test_letters():
     text = r'$\text{no} \cdot \frac{a_i}{\eta}$ `$x$` $$\begin{aligned} B \end{aligned}$$'
