@@ -145,15 +145,15 @@ def chapter_05():
 def chapter_06():
     N, d, m = 5, 4, 3
     x, y, w1, b1, w2, b2 = leaf(N, d), leaf(N), leaf(d, m), leaf(m), leaf(m, 1), leaf(1)
-    u1 = F.linear(x, w1.t(), b1)
-    u2 = u1.relu()
-    u3 = F.linear(u2, w2.t(), b2)
-    loss = F.mse_loss(u3.flatten(), y)
-    leaves = dict(x=x, w1=w1, b1=b1, w2=w2, b2=b2, u1=u1, u2=u2, u3=u3)
+    z1 = F.linear(x, w1.t(), b1)
+    a1 = z1.relu()
+    z2 = F.linear(a1, w2.t(), b2)
+    loss = F.mse_loss(z2.flatten(), y)
+    leaves = dict(x=x, w1=w1, b1=b1, w2=w2, b2=b2, z1=z1, a1=a1, z2=z2)
     g = grads(loss, **leaves)
-    names = named(N=N, y=y, **{n: (t, g[n]) for n, t in leaves.items()})
-    truth = {'forward': loss, 'answers': g['u3'], '$b_2$': g['b2'], '$w_2$': g['w2'],
-             'activations': g['u2'], 'scores before the gates': g['u1'], '$b_1$': g['b1'],
+    names = named(N=N, y=y, e=z2 - y[:,None], **{n: (t, g[n]) for n, t in leaves.items()})
+    truth = {'forward': loss, 'answers': g['z2'], '$b_2$': g['b2'], '$w_2$': g['w2'],
+             'activations': g['a1'], 'scores before the gates': g['z1'], '$b_1$': g['b1'],
              '$W_1$': g['w1'], '$X$': g['x']}
     return names, truth, dict(N=N, d=d, m=m)
 
