@@ -18,7 +18,7 @@ from .operation import Op, fits
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
            )->Tensor: # probabilities (N, C), each row adds up to 1
-    """Probabilities p_ik = e^z_ik / sum_l e^z_il, safe for scores of any size.
+    """Probabilities p_ik = e^z_ik / sum_k' e^z_ik', safe for scores of any size.
 
     Raises `ValueError` for anything but (N, C), `TypeError` for integers."""
     fits('softmax', 'x N C', x)
