@@ -44,6 +44,18 @@ def net(optimiser=SGD):
     return model, optimiser(model.parameters(), lr=.1)
 class Same(Module):
     def forward(self, x): return x
+class HalfModule(Module): pass
+class SameModule(Same): pass
+def back(module):
+    "There and back, with nothing arriving at the output."
+    module(rand(3))
+    module.backward()
+def after_failure(model):
+    "A way back, after a pass that went well and one that failed."
+    model(rand(5, 3), rand(5, 3))
+    with pytest.raises(ShapeError): model(rand(5, 3), rand(4, 3))
+    model.backward()
+def tied(w, other): return [Lin(w, zeros(3)), Relu(), Lin(other, zeros(3))], Mse()
 def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
@@ -148,13 +160,26 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((rand(3, 4), rand(3), rand(5, 2), rand(2), rand(2, 1), rand(1)), ShapeError, '(5, 2)'),
         ((rand(3, 4), rand(3), rand(4, 2), rand(2), rand(3, 1), rand(1)), ShapeError, '(3, 1)')],
     'Module': [(lambda: Module()(rand(3)), MethodError, 'forward'),
+               (lambda: HalfModule()(rand(3)), MethodError, 'HalfModule.forward'),
+               (lambda: back(SameModule()), MethodError, 'SameModule.bwd'),
+               (lambda: HalfModule().backward(), OrderError, 'HalfModule: backward before forward'),
                (lambda: Module().backward(), OrderError, 'before forward')],
-    'Relu': called(Relu(), ANY), 'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
-    'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)')],
+    'Relu': [*called(Relu(), ANY), (lambda: back(Relu()), UpstreamError, 'nothing has arrived')],
+    'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
+    'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)'),
+            (lambda: net()[0](rand(2, 5), whole(2)), ShapeError, '(2, 5)', '(4, 3)')],
     'Model': [
         ((Relu(), Mse()), ArgumentError, 'layers', 'want a list of Modules'),
+        ((Relu, Mse()), ArgumentError, 'layers is of type type', 'want a list of Modules'),
         (([Relu(), 3], Mse()), ArgumentError, 'layer 1 is 3', 'want a Module'),
-        (([Relu(), one := Relu(), one], Mse()), ReuseError, 'layer 2 (Relu)', 'layer 1 once more'),
+        (([Relu(), Relu], Mse()), ArgumentError, 'layer 1 is <class', 'such as Relu()'),
+        (([Relu(), one := Relu(), one], Mse()), ReuseError, 'layer 2 (Relu) is layer 1 once more',
+         'remembers its last input only'),
+        (([two := Mse()], two), ReuseError, 'layer 1 (Mse) is layer 0 once more'),
+        (tied(w := rand(3, 3), w), ReuseError, 'parameter 2 (of shape (3, 3)) is parameter 0 once',
+         'the sum of both shares'),
+        (tied(w, w.t()), ReuseError, 'parameter 2', 'parameter 0 once more', 'the sum of both'),
+        (lambda: after_failure(Model([Relu()], Mse())), OrderError, 'before forward'),
         (lambda: Model([Relu()], Mse()).backward(), OrderError, 'before forward')],
     'bce': UNIT + PROBABILITIES, 'bce_grad': UNIT + PROBABILITIES,
     'bce_with_logits': UNIT, 'bce_with_logits_grad': UNIT,
