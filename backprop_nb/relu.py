@@ -27,7 +27,7 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
     `out` must be `relu(inp)`: its signs are the mask. Raises `ValueError` for another shape of
     `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
     fits('relu_grad', 'inp ..., out ...', inp, out)
-    inp.g = upstream(out, 'relu_grad') * out.sign()
+    inp.g = out.sign().mul_(upstream(out, 'relu_grad'))
 
 # %% ../nbs/04_relu.ipynb #3077393f
 Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);
