@@ -14,7 +14,7 @@ help:
 	@echo "make lab      open the course in JupyterLab"
 	@echo "make test     check notebooks, package and links (takes some minutes)"
 	@echo "make bench    measure speed and memory against autograd"
-	@echo "make mutants  plant 100 faults in the package's cells; how many do the notebooks catch?"
+	@echo "make mutants  plant 100 faults in the package's cells; how many are caught?"
 	@echo "make clean    remove what make made: .venv, _build and the like"
 	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python."
 
@@ -39,7 +39,7 @@ mutants: $(STAMP)
 	@$(PY) tools/mutants.py
 
 clean:
-	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is there while the set-up is whole: without it, or without its Python, .venv is made anew.

@@ -99,8 +99,7 @@ def save_picture(path:str|Path, # file to write
     wrong = order[(pred != y)[order]][:10].tolist()
     fig = Figure(figsize=(10, 5.2), layout='constrained')
     curves,digits = fig.subfigures(2, 1, height_ratios=(3, 2.6))
-    left,mid = curves.subplots(1, 2)
-    epochs = range(1, len(history) + 1)
+    (left,mid),epochs = curves.subplots(1, 2), range(1, len(history) + 1)
     for ax,train,valid,what in [(left, history.train_loss, history.valid_loss, 'loss'),
                                 (mid, None, [100*a for a in history.valid_acc], 'digits right, %')]:
         if train: ax.plot(epochs, train, 'o-', color='#0072B2', label='training')
@@ -125,7 +124,7 @@ def _device(name):
     try: torch.empty(1, device=(device := torch.device(name)))
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         why = str(e).split('\n')[0]
-        raise argparse.ArgumentTypeError(f'no device {name!r} here ({why})')
+        raise argparse.ArgumentTypeError(f'no device {name!r} here ({why})') from e
     if device.type == 'meta': raise argparse.ArgumentTypeError('meta computes no numbers')
     return device
 
@@ -165,7 +164,7 @@ def _parser():
     return p
 
 # %% ../nbs/demo.ipynb #c9642d0b
-def _check(device):
+def _table_is_right(device):
     "Print the table of all gradients; False where one is wrong."
     limit = 1e-2 if device.type == 'mps' else 1e-8
     print('Every gradient against autograd: the worst relative error of an entry\n')
@@ -200,13 +199,13 @@ def _train(conv, full, seed, out):
     print(f'picture: {out.name}')
 
 # %% ../nbs/demo.ipynb #02f93c4f
-def main(argv:list=None, # arguments of the command line; default those of the process
+def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save."
     args = _parser().parse_args(argv)
     device = args.device or torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.manual_seed(args.seed)
-    if not _check(device): return 1
+    if not _table_is_right(device): return 1
     if device != torch.get_default_device(): torch.set_default_device(device)
     if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try: _train(args.conv, args.full, args.seed, args.out)

@@ -396,7 +396,7 @@ _SHAPE_SLIPS |= {
      'for each place of the others.',
      'The mask picks rows, and rows stay whole. For diff read "The targets" again: what does '
      'broadcasting make of a column (64, 1) and a list (64,)?'], slips=_SHAPE_SLIPS)
-def _shapes():
+def _data_shapes():
     """`xb[5]`: the index takes the axis of digits away, 784 pixels are left.
 
     `xb.mean(0)`: axis 0, the digits, goes; one mean for each pixel.
@@ -630,7 +630,7 @@ def _which_check():
 # %% ../nbs/answers.ipynb #32093210
 def _look_away(got, want): return (got - want).abs().max()
 
-def _pairs():
+def _moved_pairs():
     "Pairs of a gradient and the truth, each with something about it."
     t,nan = torch.tensor,math.nan
     return [(t([3.]), t([2.])), (t([1., 0.0113]), t([1., 0.01])), (t([-2., 1.]), t([2., 1.])),
@@ -707,12 +707,14 @@ def _run_measure(worst, args, upstream):
      '0, and any other divisor will do: torch.where(size == 0, 1., size).',
      'A nan stays nan on its way through all of this. error.nan_to_num(nan=math.inf) comes last, '
      'before max.'],
-    inputs=lambda N, pair: _pairs()[pair - 1009],
+    inputs=lambda N, pair: _moved_pairs()[pair - 1009],
     sizes=[dict(N=N, pair=k) for k,N in enumerate((1, 2, 2, 2, 2, 3, 1, 2, 3, 2, 3), 1009)],
     run=_run_measure, given=_look_away, slips=_MEASURES)
 def _worst(got, want):
-    r"""The relative error of an entry is $\frac{|a - b|}{\max(|a|, |b|)}$: 13 % is 13 % in a small
-    gradient too. Where both are 0 there is no error, but the formula says 0/0; a divisor of 1
+    r"""The relative error of an entry is $\frac{|a - b|}{\max(|a|, |b|)}$. For 0.0113 and 0.01 that
+    is 11.5 %, and for 113 and 100 it is the same.
+
+    Where both are 0 there is no error, but the formula says 0/0; a divisor of 1
     makes it 0.
 
     Shapes come first, because the subtraction would broadcast. And nan is no number that anything
@@ -834,12 +836,12 @@ _PAPER = {
 @exercise('03.1', 'Three guesses on paper',
           ['First the misses, a - y: three numbers. Keep their signs.',
            'Each miss times 2/N gives the gradient of L. What is N here?',
-           'J = 5 L, so dJ/dL is 5, and it multiplies all three.'],
+           'f(L) = 5 L, so df/dL is 5, and it multiplies all three.'],
           slips=_PAPER)
 def _three_guesses():
-    r"""For one activation it is $\frac{\partial J}{\partial L} \cdot \frac{2}{N} (a_k - y_k)$.
+    r"""For one guess it is $\frac{\partial f}{\partial L} \cdot \frac{2}{N} (a_i - y_i)$.
 
-    Here $N = 3$ and $J = 5L$, so $\frac{\partial J}{\partial L} = 5$, and the misses are
+    Here $N = 3$ and $f(L) = 5L$, so $\frac{\partial f}{\partial L} = 5$, and the misses are
     $4 - 7 = -3$, then $8 - 2 = 6$, then $6 - 6 = 0$. The three gradients:
     $5 \cdot \frac{2}{3} \cdot (-3) = -10$, then $5 \cdot \frac{2}{3} \cdot 6 = 20$, then 0.
 
@@ -865,17 +867,18 @@ _L1 = {
 # %% ../nbs/answers.ipynb #1b8b4314
 @exercise('03.2', 'The absolute error',
           ['What is the slope of |e| for e = 3, for e = 300, for e = -3?',
-           'dL/da_k: one term of the sum is left, 1/N times the slope of |e| at e = a_k - y_k.',
+           'dL/da_i: one term of the sum is left, 1/N times the slope of |e| at e = a_i - y_i.',
            'The slope is the sign of the miss; torch has sign(). Mind the shapes (N, 1) and (N,).',
            'Upstream times sign(a - y) / N, with the targets as a column targ[:,None].'],
           inputs=_guesses, forward=_l1, sizes=_ONLY_N, slips=_L1)
 def _l1_grad(inp, targ, out=None):
-    r"""$L = \frac{1}{N} \sum_i |a_i - y_i|$. Hold one $a_k$. Of the sum one term is left:
-    $\frac{\partial L}{\partial a_k} = \frac{1}{N} \frac{\partial |a_k - y_k|}{\partial a_k}$.
+    r"""$L = \frac{1}{N} \sum_{i'} |a_{i'} - y_{i'}|$. Hold one $a_i$. Of the sum one term is left:
+    $\frac{\partial L}{\partial a_i} = \frac{1}{N} \frac{\partial |a_i - y_i|}{\partial a_i}$.
 
-    Where $a_k > y_k$, the term is $a_k - y_k$ and its slope is 1. Where $a_k < y_k$, it is
-    $y_k - a_k$ and its slope is $-1$. In one word: $\text{sign}(a_k - y_k)$, so
-    $\frac{\partial L}{\partial a_k} = \frac{1}{N}\, \text{sign}(a_k - y_k)$, times upstream.
+    Where $a_i > y_i$, the term is $a_i - y_i$ and its slope is 1. Where $a_i < y_i$, it is
+    $y_i - a_i$ and its slope is $-1$. In one word: $\text{sign}(a_i - y_i)$, so
+    $\frac{\partial L}{\partial a_i} = \frac{1}{N}\, \text{sign}(a_i - y_i)$, times upstream. (Where
+    they are equal there is a kink. There `sign` gives 0, as PyTorch's own gradient does.)
 
     A miss by 300 pulls no harder than a miss by 3: that is why this loss forgives outliers."""
     up = 1. if out is None else out.g
@@ -904,19 +907,18 @@ _WEIGHTED = {
 
 # %% ../nbs/answers.ipynb #b9ae04b0
 @exercise('03.3', 'Some digits count more',
-          ['c_k is a given number, and so is the sum of all c: neither moves with a_k.',
-           'One term of the upper sum is left, c_k (a_k - y_k)^2. Differentiate it.',
-           '2 c_k (a_k - y_k), divided by the sum of all weights. What shapes do c and targ have?',
+          ['c_i is a given number, and so is the sum of all c: neither moves with a_i.',
+           'One term of the upper sum is left, c_i (a_i - y_i)^2. Differentiate it.',
+           '2 c_i (a_i - y_i), divided by the sum of all weights. What shapes do c and targ have?',
            'Lay both out as columns: c[:,None] and targ[:,None].'],
           inputs=lambda N: (*_guesses(N), 0.5 + _randn(N).abs()), forward=_weighted_mse,
           sizes=_ONLY_N, slips=_WEIGHTED)
 def _weighted_mse_grad(inp, targ, c, out=None):
-    r"""$L = \frac{1}{C} \sum_i c_i (a_i - y_i)^2$ with $C = \sum_i c_i$. Hold one activation $a_k$.
+    r"""$L = \frac{1}{c} \sum_{i'} c_{i'} (a_{i'} - y_{i'})^2$ where $c = \sum_{i'} c_{i'}$.
+    Hold one $a_i$. Neither $c$ nor any of the weights moves with it, and one term is left:
+    $\frac{\partial L}{\partial a_i} = \frac{1}{c}\, c_i \cdot 2 (a_i - y_i)$, times upstream.
 
-    Neither $C$ nor any $c_i$ moves with it, and of the sum one term is left:
-    $\frac{\partial L}{\partial a_k} = \frac{1}{C}\, c_k \cdot 2 (a_k - y_k)$, times upstream.
-
-    With all weights 1, $C$ is $N$ and this is the gradient of the chapter. In code all three
+    With all weights 1, $c$ is $N$ and this is the gradient of the chapter. In code all three
     factors are columns $(N, 1)$; `c` left as it comes, $(N,)$, would make a square."""
     up = 1. if out is None else out.g
     inp.g = up * 2 / c.sum() * c[:,None] * (inp - targ[:,None])
@@ -970,9 +972,9 @@ _HUBER |= {
           inputs=lambda N: (2 * _randn(N, 1), _randn(N), round(0.5 + 0.1 * N, 1)), forward=_huber,
           sizes=[*_ONLY_N, dict(N=13)], slips=_HUBER)
 def _huber_grad(inp, targ, delta, out=None):
-    r"""$L = \frac{1}{N} \sum_i h(e_i)$ with $e_i = a_i - y_i$. Because
-    $\frac{\partial e_k}{\partial a_k} = 1$, and one term of the sum is left,
-    $\frac{\partial L}{\partial a_k} = \frac{1}{N} h'(e_k)$. The slope of $h$ by regions:
+    r"""$L = \frac{1}{N} \sum_{i'} h(e_{i'})$ with $e_{i'} = a_{i'} - y_{i'}$. Because
+    $\frac{\partial e_i}{\partial a_i} = 1$, and one term of the sum is left,
+    $\frac{\partial L}{\partial a_i} = \frac{1}{N} h'(e_i)$. The slope of $h$ by regions:
 
     - $|e| \le \delta$: $h = \frac{1}{2} e^2$, so $h' = e$.
     - $e > \delta$: $h = \delta (e - \frac{\delta}{2})$, so $h' = \delta$.
@@ -1264,7 +1266,7 @@ _LOOP = {
 # %% ../nbs/answers.ipynb #962b5a6a
 @exercise('05.3', 'Find the slip: the row loop',
           ['With one example it is right. Go through the loop by hand with two: what is in w.g?',
-           'Each example has its say about w and b, and the says are added. Are they, here?',
+           'Each example has a share in the gradients of w and b, and shares add. Do they, here?',
            'And the 1/N of the loss: where in the chain has it been multiplied in already?',
            'w.g wants += as b.g has it, and the division by len(inp) has to go.'],
           inputs=lambda N, d, m: (_randn(N, d), _randn(d, m), _randn(m)), forward=lin,
@@ -1331,23 +1333,23 @@ _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2
 
 # %% ../nbs/answers.ipynb #313207ab
 @exercise('05.4', 'Every example with every other',
-          ['By index: z_il is the sum over j and k of x_ij w_jk x_lk. Which indices has w_jk?',
-           'w_jk has no i and no l: sum over both. x_ij g_il x_lk, in which order to be a product?',
+          ["By index: z_ii' is the sum over j and k of x_ij w_jk x_i'k. Which indices has w_jk?",
+           "w_jk has no i and no i': sum over both. How do x_ij g_ii' x_i'k stand as a product?",
            'Call the two places apart: z = u @ w @ v.t(). Find u.g with v held, then v.g.',
            'u.g is G (V W^T). For v turn the whole formula: z.t() = v @ w.t() @ u.t().',
            'w.g is X^T G X. inp.g is u.g + v.g, that is G X W^T plus G^T X W.'],
           inputs=lambda N, d: (_randn(N, d), _randn(d, d)), forward=_scores, slips=_SCORES,
           sizes=_score_sizes)
 def _scores_grad(inp, out, w):
-    r"""$z_{il} = \sum_j \sum_k x_{ij}\, w_{jk}\, x_{lk}$, and $g_{il}$ upstream.
-    $w_{jk}$ has no $i$ and no $l$, so both are summed over:
-    $\frac{\partial L}{\partial w_{jk}} = \sum_i \sum_l x_{ij}\, g_{il}\, x_{lk} = (X^T G X)_{jk}$.
+    r"""$z_{ii'} = \sum_j \sum_k x_{ij}\, w_{jk}\, x_{i'k}$, and $g_{ii'}$ upstream.
+    $w_{jk}$ has no $i$ and no $i'$, so both are summed over:
+    $\frac{\partial L}{\partial w_{jk}} = \sum_i \sum_{i'} x_{ij} g_{ii'} x_{i'k} = (X^T G X)_{jk}$.
 
-    $X$ stands in two places, $U$ left and $V$ right: $u_{ij}$ has no $l$, and $v_{lk}$ no $i$.
+    $X$ stands in two places, $U$ left and $V$ right: $u_{ij}$ has no $i'$, and $v_{i'k}$ no $i$.
 
     $$\begin{aligned}
-    \frac{\partial L}{\partial u_{ij}} &= \sum_l \sum_k g_{il}\, v_{lk}\, w_{jk} = (G V W^T)_{ij} \\
-    \frac{\partial L}{\partial v_{lk}} &= \sum_i \sum_j g_{il}\, u_{ij}\, w_{jk} = (G^T U W)_{lk}
+    \frac{\partial L}{\partial u_{ij}} &= \sum_{i',k} g_{ii'} v_{i'k} w_{jk} = (G V W^T)_{ij} \\
+    \frac{\partial L}{\partial v_{i'k}} &= \sum_{i,j} g_{ii'} u_{ij} w_{jk} = (G^T U W)_{i'k}
     \end{aligned}$$
 
     Both are $X$, and ways add: $\frac{\partial L}{\partial X} = G X W^T + G^T X W$. $G$ and $W$ are
@@ -1535,10 +1537,11 @@ def _residual_grad(inp, out, w, b):
     One entry of the input, $x_{ij}$, reaches the loss on two ways: straight, through entry $ij$ of
     the output, and through all of row $i$ of $Z$. The two add:
 
-    $$\frac{\partial L}{\partial x_{ij}} = G_{ij} +
+    $$\frac{\partial L}{\partial x_{ij}} = g_{ij} +
     \sum_k \frac{\partial L}{\partial z_{ik}}\, w_{jk}$$
 
-    The mask needs $Z$. It is not in `out`, where $X$ has been added, so it is computed again."""
+    The mask needs the sign of $Z$. `out - inp > 0` tells it, too, but for a $z_{ik}$ so small that
+    it was rounded away when $x_{ik}$ was added. Here $Z$ is computed again."""
     z_g = out.g * (inp @ w + b > 0)
     inp.g = out.g + z_g @ w.t()
     w.g = inp.t() @ z_g
@@ -1594,8 +1597,8 @@ def _tied_grad(inp, out, w):
     Entry $ij$ of the output is $\sum_k a_{ik} q_{jk}$, so with $G$ for `out.g`
 
     $$\begin{aligned}
-    \frac{\partial L}{\partial a_{ik}} &= \sum_j G_{ij}\, q_{jk} = (G\,Q)_{ik} \\
-    \frac{\partial L}{\partial q_{jk}} &= \sum_i G_{ij}\, a_{ik} = (G^T A)_{jk}
+    \frac{\partial L}{\partial a_{ik}} &= \sum_j g_{ij}\, q_{jk} = (G\,Q)_{ik} \\
+    \frac{\partial L}{\partial q_{jk}} &= \sum_i g_{ij}\, a_{ik} = (G^T A)_{jk}
     \end{aligned}$$
 
     No transpose on $Q$ on the way back: it was transposed on the way there. The gates make
@@ -1667,7 +1670,7 @@ _second_slips = {said: {**_second, name: word} for name,word,said in _second_sai
 @exercise('07.2', 'Before the second backward',
           ['A backward pass reads what has arrived in out.g, the remembered args, the parameters.',
            'predict calls layer.forward(x), the loss calls layer(x). Which of the two remembers?',
-           'Model.__call__ begins with self.loss.args = None. Who looks at that, and when?',
+           'Model.__call__ begins with self.loss.args = None. Which call sees that, and raises?',
            'After the step, Lin.bwd multiplies with the new w. Which w made the activations?'],
           slips=_second_slips)
 def _second_backward():
@@ -1676,11 +1679,13 @@ def _second_backward():
 
     - `again`: none of them has changed, and `.g` is overwritten: `same`.
     - `look`: `predict` goes through `forward`, which remembers nothing: `same`.
-    - `failed`: some layers hold the new batch, others the old one. `Model` has forgotten the
-      arguments of the loss at the start of the call, and refuses: `error`.
+    - `failed`: some layers hold the new batch, others the old one. `Model` forgot the
+      arguments of the loss at the start of the call, so the second `backward` raises: `error`.
     - `step`: the parameters are new, the activations and the error are old. Each layer passes back
       upstream times the *new* weights, and makes its `w.g` with *old* activations: `mixture`.
-      PyTorch notices that a parameter was changed, and raises an error."""
+      Nothing is raised here. PyTorch's `backward` would raise, where a weight that it still needs
+      was changed in place; it does not see a change through `.data`, and the weights of a first
+      layer it does not need, as nobody asks for the gradient of the input."""
     return dict(again='same', look='same', failed='error', step='mixture')
 
 # %% ../nbs/answers.ipynb #39c331d4
@@ -1789,8 +1794,8 @@ class _NoBias(Module):
     $\sum_j x_{ij} w_{jk}$, so with $G$ for `out.g`
 
     $$\begin{aligned}
-    \frac{\partial L}{\partial x_{ij}} &= \sum_k G_{ik} w_{jk} = (G\,W^T)_{ij} \\
-    \frac{\partial L}{\partial w_{jk}} &= \sum_i x_{ij} G_{ik} = (X^T G)_{jk}
+    \frac{\partial L}{\partial x_{ij}} &= \sum_k g_{ik} w_{jk} = (G\,W^T)_{ij} \\
+    \frac{\partial L}{\partial w_{jk}} &= \sum_i x_{ij} g_{ik} = (X^T G)_{jk}
     \end{aligned}$$
 
     `Module` remembers the input and hands it to `bwd`, after the output. `parameters()` finds `w`,
@@ -2103,7 +2108,7 @@ _paper_slips = {
 # %% ../nbs/answers.ipynb #4989ef8f
 @exercise('09.1', 'Three scores on paper',
           ['Which numbers are e^z, and what is their sum?',
-           'The probabilities are 1/8, 3/8 and 4/8. Which of them belongs to the label 1?',
+           'The probabilities are 1/8, 3/8 and 4/8. Labels count from 0. Which has label 1?',
            'p - y is (1/8, 3/8 - 1, 4/8). The loss is a mean over five digits; what does that do?'],
           slips=_paper_slips)
 def _three_scores():
@@ -2161,7 +2166,7 @@ _truth_slips = {
 
 # %% ../nbs/answers.ipynb #9da6f1e3
 @exercise('09.2', 'Find the slip: subtract the truth',
-          ['Each row of inp.g should add up to 0. Print the sums for a batch of three.',
+          ['Each row of inp.g should add up to 0. Print the sums for three different labels.',
            'Print p[:, targ].shape for five digits. How many numbers should be picked?',
            'Rows 0, 1, 2, ... go with the labels one by one: two lists of indices, as in the '
            'section on the negative log-likelihood.'],
@@ -2169,7 +2174,8 @@ _truth_slips = {
           slips=_truth_slips)
 def _subtract_truth(inp, targ, out=None):
     r"""In row $i$ a 1 is subtracted in column $y_i$ and nowhere else. `p[:, targ]` takes column
-    $y_0$ of *every* row, column $y_1$ of every row, and so on: $N \times N$ entries. To pair rows
+    $y_0$ of *every* row, column $y_1$ of every row, and so on: $N \times N$ entries. (A column that
+    is named twice is changed once, so digits that all have one label come out right.) To pair rows
     with columns, both have to be lists: rows $0, 1, \dots, N - 1$ beside the labels.
     """
     up = 1. if out is None else out.g
@@ -2251,8 +2257,8 @@ _smoothing_slips |= {
 
 # %% ../nbs/answers.ipynb #de2c04c5
 @exercise('09.3', 'Label smoothing',
-          ['Call the smoothed truth q. L = -1/N sum_i sum_k q_ik log p_ik. What is the derivative '
-           'of log p_ik for z_il?',
+          ["Call the smoothed truth q. L = -1/N sum_i sum_k' q_ik' log p_ik'. What is the "
+           "derivative of log p_ik' for z_ik?",
            'The derivation in "Both together" used one thing about y: its rows add up to 1. Do the '
            'rows of q?',
            'So y is replaced by q, and nothing else changes.'],
@@ -2260,15 +2266,15 @@ _smoothing_slips |= {
           forward=_smooth_cross_entropy, sizes=[*_NC, _LARGE], slips=_smoothing_slips)
 def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     r"""With $q_{ik} = (1 - \varepsilon)\, y_{ik} + \frac{\varepsilon}{C}$ the loss is
-    $L = -\frac{1}{N} \sum_i \sum_k q_{ik} \log p_{ik}$, and the chain rule adds up the ways:
+    $L = -\frac{1}{N} \sum_i \sum_{k'} q_{ik'} \log p_{ik'}$, and the chain rule adds up the ways:
 
     $$\begin{aligned}
-    \frac{\partial L}{\partial z_{il}} &= -\frac{1}{N} \sum_k q_{ik} (\delta_{kl} - p_{il}) \\
-    &= \frac{1}{N} \Big( p_{il} \sum_k q_{ik} - q_{il} \Big) = \frac{1}{N} (p_{il} - q_{il})
+    \frac{\partial L}{\partial z_{ik}} &= -\frac{1}{N} \sum_{k'} q_{ik'} (\delta_{kk'} - p_{ik}) \\
+    &= \frac{1}{N} \Big( p_{ik} \sum_{k'} q_{ik'} - q_{ik} \Big) = \frac{1}{N} (p_{ik} - q_{ik})
     \end{aligned}$$
 
-    since $\sum_k q_{ik} = (1 - \varepsilon) + C \frac{\varepsilon}{C} = 1$. Times upstream, which
-    is one number.
+    since $\sum_{k'} q_{ik'} = (1 - \varepsilon) + C \frac{\varepsilon}{C} = 1$. Times upstream,
+    which is one number.
     """
     C = inp.shape[1]
     q = (1 - eps) * F.one_hot(targ, C).to(inp.dtype) + eps / C
@@ -2343,7 +2349,7 @@ _tempered_slips |= {
           forward=_tempered, sizes=_NC, slips=_tempered_slips)
 def _tempered_grad(inp, out, t):
     r"""With $u_{ik} = z_{ik}/t$ the softmax has the gradient of the chapter,
-    $\frac{\partial L}{\partial u_{ik}} = p_{ik} (g_{ik} - \sum_l g_{il}\, p_{il})$. From there
+    $\frac{\partial L}{\partial u_{ik}} = p_{ik} (g_{ik} - \sum_{k'} g_{ik'}\, p_{ik'})$. From there
 
     $$\frac{\partial u_{ik}}{\partial z_{ik}} = \frac{1}{t} \qquad
     \frac{\partial u_{ik}}{\partial t} = -\frac{z_{ik}}{t^2}$$
@@ -2360,30 +2366,30 @@ def _tempered_grad(inp, out, t):
 # %% ../nbs/answers.ipynb #b8add051
 _momentum_slips = {
     'nothing is remembered; this is plain SGD': 4.4,
-    'this is the velocity as a running mean, with a factor 1 - mu before the gradient': 4.35,
+    'this is the memory as a running mean, with a factor 1 - mu before the gradient': 4.35,
     'uphill: the steps are added, not subtracted': 6.3,
-    'this is where the weight is after two steps; or each step used the velocity from before': 3.6,
+    'this is where the weight is after two steps; or each step used the memory from before': 3.6,
     'only the gradient before counts, not the ones before that': 3.9,
     'this is the change of the weight, not where it is': -1.3,
     'this is how far the weight has moved, not where it is': 1.3,
-    'this is the last velocity, not the weight': -1.,
+    'this is the last memory, not the weight': -1.,
     'only the last step is taken, not the two before': 5.1,
     'the learning rate is missing': -8.,
-    'the old velocity is kept whole; mu is missing': 3.,
+    'the old memory is kept whole; mu is missing': 3.,
     'this is where the weight is after one step': 4.2,
     'the third gradient is below 0': 2.9,
     'learning rate and momentum have changed places': 1.46,
-    'a step is half of the velocity, but 0.5 is the momentum': -1.5,
+    'a step is half of the memory, but 0.5 is the momentum': -1.5,
     'these are the weights after each step; the last is asked for': (4.2, 3.6, 3.7)}
 
 # %% ../nbs/answers.ipynb #f078d748
 @exercise('10.1', 'Momentum on paper',
-          ['Make a table with three rows: g, v, p. In the first row v is 8.',
-           'The second velocity is 0.5 times 8, plus 2. And the weight after it?',
-           'The velocities are 8, 6 and -1, and each step subtracts a tenth of its own.'],
+          ['Make a table with a row for each step: gradient, memory m, weight. First m is 8.',
+           'In the second row m is 0.5 times 8, plus 2. And the weight after it?',
+           'm is 8, then 6, then -1, and each step subtracts a tenth of its own.'],
           slips=_momentum_slips)
 def _three_steps():
-    r"""$v_1 = 8$, $v_2 = \frac12 \cdot 8 + 2 = 6$, $v_3 = \frac12 \cdot 6 - 4 = -1$. The weight
+    r"""$m_1 = 8$, $m_2 = \frac12 \cdot 8 + 2 = 6$, $m_3 = \frac12 \cdot 6 - 4 = -1$. The weight
     goes from 5 to $5 - 0.8 = 4.2$, to $4.2 - 0.6 = 3.6$, and to $3.6 + 0.1 = 3.7$. In the third
     step the gradient is $-4$, and plain SGD would go back by 0.4; the memory takes away most of
     it."""
@@ -2522,10 +2528,11 @@ _clip_slips |= {
           inputs=lambda N, d, m: (_randn(d, m), _randn(m), 50. if N in (1, 5) else 0.4),
           slips=_clip_slips)
 def _clip(a, b, most):
-    r"""Laid end to end, the entries have the length $\ell = \sqrt{\sum a^2 + \sum b^2}$. A vector
-    times $s$ is $s$ times as long and points the same way. For $\ell > \text{most}$ we want
-    $s \ell = \text{most}$, so $s = \text{most} / \ell$, and otherwise $s = 1$: in short
-    $s = \min(1, \text{most} / \ell)$, the same for all parameters.
+    r"""Laid end to end, the entries are one vector $g$, of the length
+    $\lvert g \rvert = \sqrt{\sum a^2 + \sum b^2}$. Times a number $s > 0$ it is $s$ times as long
+    and points the same way. For $\lvert g \rvert > \text{most}$ we want
+    $s \lvert g \rvert = \text{most}$, so $s = \text{most} / \lvert g \rvert$, and otherwise
+    $s = 1$: in short $s = \min(1, \text{most} / \lvert g \rvert)$, the same for all parameters.
     """
     length = (a.square().sum() + b.square().sum()).sqrt()
     scale = min(1, most / length)
@@ -2600,9 +2607,11 @@ _rms_slips |= {
           run=_two_rms_steps, slips=_rms_slips)
 class _RMSprop:
     r"""$v_t = \kappa\, v_{t-1} + (1 - \kappa)\, \hat{g}_t^2$ with $v_0 = 0$, entry by entry, and
-    $p_t = p_{t-1} - \eta\, \frac{\hat{g}_t}{\sqrt{v_t} + \varepsilon}$. This is Adam without the
-    mean of gradients and without corrections: $v_1$ is too small, and but for $\varepsilon$ the
-    first step is $\frac{\eta}{\sqrt{1 - \kappa}}$ long, about $2.2\,\eta$ for $\kappa = 0.8$."""
+    $\theta_t = \theta_{t-1} - \eta\, \frac{\hat{g}_t}{\sqrt{v_t} + \varepsilon}$. This is Adam
+    without the mean of gradients and without corrections. In the first step
+    $v_1 = (1 - \kappa)\, \hat{g}_1^2$ is too small: but for $\varepsilon$, every entry with a
+    gradient moves by $\frac{\eta}{\sqrt{1 - \kappa}}$, about $2.2\,\eta$ for $\kappa = 0.8$. Over
+    all $n$ such entries together the step has $\sqrt{n}$ times that length."""
     def __init__(self, params, lr=0.01, keep=0.9, eps=1e-8):
         self.params,self.lr,self.keep,self.eps = list(params), lr, keep, eps
         self.v = [torch.zeros_like(p) for p in self.params]
@@ -2694,9 +2703,9 @@ _CHW = [dict(N=N, C=C, H=H, W=W) for N,C,H,W in [
           inputs=lambda N, C, H, W: (_randn(N, C, H, W),), forward=_global_mean, sizes=_CHW,
           slips=_global_slips)
 def _global_mean_grad(inp, out):
-    r"""In $a_{nc} = \frac{1}{HW} \sum_r \sum_t x_{ncrt}$ each pixel stands once, with the factor
+    r"""In $a_{ic} = \frac{1}{HW} \sum_r \sum_t x_{icrt}$ each pixel stands once, with the factor
     $\frac{1}{HW}$, and in no other mean. So
-    $\frac{\partial L}{\partial x_{ncrt}} = \frac{1}{HW} \frac{\partial L}{\partial a_{nc}}$, the
+    $\frac{\partial L}{\partial x_{icrt}} = \frac{1}{HW} \frac{\partial L}{\partial a_{ic}}$, the
     same for all $(r, t)$ of a map.
     """
     H,W = inp.shape[2:]
@@ -2706,7 +2715,7 @@ def _global_mean_grad(inp, out):
 def _line_pool(x, k, s): return x.unfold(2, k, s).mean(3)
 
 def _overwrites(inp, out, k, s):
-    "Gradient of `line_pool`: inp (N, C, L), out (N, C, P), window k, stride s."
+    "Gradient of `line_pool`: inp (N, C, W), out (N, C, P), window k, stride s."
     inp.g = torch.zeros_like(inp)
     for p in range(out.shape[2]):
         inp.g[:, :, s*p : s*p + k] = out.g[:, :, p:p+1] / k
@@ -2756,20 +2765,20 @@ _line_slips = {
     'each window is cut off where the next begins; a window has k pixels': _cut}
 
 # %% ../nbs/answers.ipynb #7c00627b
-_LINES = [dict(N=N, C=C, L=L, k=k, s=s) for N,C,L,k,s in [
+_LINES = [dict(N=N, C=C, W=W, k=k, s=s) for N,C,W,k,s in [
     (1, 1, 1, 1, 1), (1, 1, 2, 2, 1), (1, 1, 3, 2, 1), (1, 1, 4, 2, 2), (2, 1, 5, 3, 2),
     (2, 2, 2, 2, 2), (2, 3, 8, 3, 1), (3, 2, 11, 5, 3), (2, 3, 7, 2, 3)]]
 
 @exercise('11.3', 'Find the slip: windows on a line',
-          ['Take L = 3, k = 2, s = 1: which pixel is in two windows? Which gradient should it get?',
+          ['Take W = 3, k = 2, s = 1: which pixel is in two windows? Which gradient should it get?',
            'What does = do, in the second turn of the loop, to a number of the first turn?',
            'A pixel that was used twice gets the sum of two gradients.'],
-          inputs=lambda N, C, L, k, s: (_randn(N, C, L), k, s), forward=_line_pool, sizes=_LINES,
+          inputs=lambda N, C, W, k, s: (_randn(N, C, W), k, s), forward=_line_pool, sizes=_LINES,
           given=_overwrites, slips=_line_slips)
 def _line_grad(inp, out, k, s):
     r"""Pixel $r$ is in window $p$ if $sp \le r < sp + k$, and then the derivative is $\frac{1}{k}$.
     For $s < k$ it is in several, so
-    $\frac{\partial L}{\partial x_{ncr}} = \frac{1}{k} \sum_{p \,:\, sp \le r < sp + k} g_{ncp}$.
+    $\frac{\partial L}{\partial x_{icr}} = \frac{1}{k} \sum_{p \,:\, sp \le r < sp + k} g_{icp}$.
     The loop comes by all these windows and has to *add*; `=` leaves the last one.
     """
     inp.g = torch.zeros_like(inp)
@@ -2873,27 +2882,27 @@ _gap_hints = [
     'a slice of the picture, as wide as out.',
     'A loop over v with seen = slice(gap*v, gap*v + P): w.g[:,:,v] from out.g and '
     'inp[:,:,seen], and out.g with w[:,:,v] added into inp.g[:,:,seen].',
-    "w.g[:,:,v] is torch.einsum('nfp,ncp->fc', out.g, inp[:,:,seen]). Which letters does "
+    "w.g[:,:,v] is torch.einsum('ifp,icp->fc', out.g, inp[:,:,seen]). Which letters does "
     'the other einsum keep?']
 
-_GAPS = [dict(N=N, C=C, F=F, L=L, k=k, gap=gap) for N,C,F,L,k,gap in [
+_GAPS = [dict(N=N, C=C, F=F, W=W, k_w=k_w, gap=gap) for N,C,F,W,k_w,gap in [
     (1, 1, 1, 1, 1, 1), (1, 1, 1, 3, 2, 1), (1, 1, 1, 3, 2, 2), (2, 1, 1, 4, 2, 1),
     (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 11, 3, 4), (3, 3, 3, 9, 3, 3)]]
 
 # %% ../nbs/answers.ipynb #37e1f5b2
 @exercise('11.4', 'A convolution with gaps', _gap_hints,
-          inputs=lambda N, C, F, L, k, gap: (_randn(N, C, L), _randn(F, C, k), _randn(F), gap),
+          inputs=lambda N, C, F, W, k_w, gap: (_randn(N, C, W), _randn(F, C, k_w), _randn(F), gap),
           forward=_gap_conv, sizes=_GAPS, slips=_gap_slips)
 def _gap_conv_grad(inp, out, w, b, gap):
-    r"""$z_{nfp} = b_f + \sum_c \sum_v x_{n,c,p+\text{gap}\,v}\, w_{fcv}$. What is used many times
-    gets a sum: $\frac{\partial L}{\partial b_f} = \sum_n \sum_p g_{nfp}$ and
-    $\frac{\partial L}{\partial w_{fcv}} = \sum_n \sum_p g_{nfp}\, x_{n,c,p+\text{gap}\,v}$. Weight
+    r"""$z_{ifp} = b_f + \sum_c \sum_v x_{i,c,p+\text{gap}\,v}\, w_{fcv}$. What is used many times
+    gets a sum: $\frac{\partial L}{\partial b_f} = \sum_i \sum_p g_{ifp}$ and
+    $\frac{\partial L}{\partial w_{fcv}} = \sum_i \sum_p g_{ifp}\, x_{i,c,p+\text{gap}\,v}$. Weight
     $v$ meets pixel $r$ at the place $p = r - \text{gap}\, v$, if there is such a place:
-    $\frac{\partial L}{\partial x_{ncr}} = \sum_f \sum_v g_{n,f,r-\text{gap}\,v}\, w_{fcv}$.
+    $\frac{\partial L}{\partial x_{icr}} = \sum_f \sum_v g_{i,f,r-\text{gap}\,v}\, w_{fcv}$.
     """
     P,b.g = out.shape[2],out.g.sum((0, 2))
     inp.g,w.g = torch.zeros_like(inp),torch.zeros_like(w)
     for v in range(w.shape[2]):
         seen = slice(gap*v, gap*v + P)
-        w.g[:,:,v] = torch.einsum('nfp,ncp->fc', out.g, inp[:,:,seen])
-        inp.g[:,:,seen] += torch.einsum('nfp,fc->ncp', out.g, w[:,:,v])
+        w.g[:,:,v] = torch.einsum('ifp,icp->fc', out.g, inp[:,:,seen])
+        inp.g[:,:,seen] += torch.einsum('ifp,fc->icp', out.g, w[:,:,v])

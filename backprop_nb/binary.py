@@ -71,14 +71,16 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
 def bce_with_logits(z:Tensor, # scores (N, 1), or any shape
                     targ:Tensor, # targets (N,) for scores (N, 1), else the shape of `z`; 0 to 1
                    )->Tensor: # the loss, a single number
-    """Binary cross-entropy of `sigmoid(z)`: 1/N sum_i max(z_i, 0) - z_i y_i + log(1 + e^-|z_i|).
+    """Binary cross-entropy of `sigmoid(z)`, from the scores.
 
-    Finite and right for large scores of either sign. Raises `ValueError` for shapes that would
-    broadcast and for targets outside 0..1, `TypeError` for integer `z` and another float dtype."""
+    The formula is 1/N sum_i (1 - y_i) max(z_i, 0) + y_i max(-z_i, 0) + log(1 + e^-|z_i|): finite
+    and right for large scores of either sign. Raises `ValueError` for shapes that would broadcast
+    and for targets outside 0..1, `TypeError` for integer `z` and another float dtype."""
     targ = _targets('bce_with_logits', 'z', z, targ)
     _in_01('bce_with_logits', targ=targ)
-    positive = torch.maximum(z, torch.zeros_like(z))
-    return (positive - z*targ + torch.log1p(torch.exp(-z.abs()))).mean()
+    zero = torch.zeros_like(z)
+    above,below = torch.maximum(z, zero), torch.maximum(-z, zero)
+    return ((1 - targ)*above + targ*below + torch.log1p(torch.exp(-z.abs()))).mean()
 
 # %% ../nbs/08_binary.ipynb #fe2bd1ec
 def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `inp.g`, same shape
@@ -117,4 +119,5 @@ Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
 Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
    lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
-   _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid), cancels=True);
+       _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid),
+   cancels=True);

@@ -65,9 +65,9 @@ def _upstream(out):
     torch.manual_seed(1)
     return torch.randn_like(out)
 
-def _numbers(got):
+def _returned(got):
     "What a function returned, as {name: tensor or text}."
-    if isinstance(got, dict): return {k: _numbers(x)['the result'] for k,x in got.items()}
+    if isinstance(got, dict): return {k: _returned(x)['the result'] for k,x in got.items()}
     if isinstance(got, (tuple, list)) and any(isinstance(x, Tensor) for x in got):
         return {f'result[{k}]': x for k,x in enumerate(got)}
     if any(x is None or x is ... for x in (got if isinstance(got, (tuple, list)) else [got])):
@@ -77,7 +77,7 @@ def _numbers(got):
 
 def _values(got):
     "An answer on paper, as {name: tensor or text}: float64, 8 and (8,) are the same."
-    found = _numbers(got)
+    found = _returned(got)
     for n,t in found.items():
         if isinstance(t, Tensor): found[n] = t.double().reshape(() if t.numel() == 1 else t.shape)
     return found
@@ -122,13 +122,13 @@ def _alone():
         try: yield
         finally: torch.set_default_dtype(dtype)
 
-def _run(f, ex, k, upstream=_upstream):
+def _result(f, ex, k, upstream=_upstream):
     "The numbers that the answer `f` gives in case `k`, by name; and what lay in `.g` before."
     with _alone():
         if ex.inputs is None: return _values(f() if f is ex.solution else f), {}
         args = ex.inputs(**ex.sizes[k])
-        if ex.run: return _numbers(ex.run(f, args, upstream)), {}
-        if ex.forward is None: return _numbers(f(*args)), {}
+        if ex.run: return _returned(ex.run(f, args, upstream)), {}
+        if ex.forward is None: return _returned(f(*args)), {}
         return _gradients(f, ex, args, upstream)
 
 # %% ../nbs/checker.ipynb #14a7c291
@@ -183,16 +183,16 @@ def _plain(run, *args):
 @cache
 def _variants(ex, k):
     "Numbers that the slips would give in case `k`: key -> {name: tensor}."
-    want,stale = _run(ex.solution, ex, k)
+    want,stale = _result(ex.solution, ex, k)
     found = {'': want}
-    for key,f in ex.slips.items(): found[key] = _plain(_run, f, ex, k)
+    for key,f in ex.slips.items(): found[key] = _plain(_result, f, ex, k)
     for n in want:
         found['wrong input', n] = {m: want[n] for m in want if m != n}
     if not (ex.forward or ex.run): return found
-    found['upstream dropped'] = _plain(_run, ex.solution, ex, k, torch.ones_like)
-    found['out for out.g'] = _plain(_run, ex.solution, ex, k, torch.clone)
+    found['upstream dropped'] = _plain(_result, ex.solution, ex, k, torch.ones_like)
+    found['out for out.g'] = _plain(_result, ex.solution, ex, k, torch.clone)
     for i in 0, -1:
-        found['one example', i] = _plain(_run, ex.solution, ex, k, _only(i))
+        found['one example', i] = _plain(_result, ex.solution, ex, k, _only(i))
     if ex.forward:
         out,up = _out(ex, k)
         found |= {'accumulates': {n: want[n] + stale[n] for n in want},
@@ -306,24 +306,25 @@ def _shown(x):
     return str(rounded(x.tolist())).replace("'", '')
 
 # %% ../nbs/checker.ipynb #cf5ac793
-def _inputs(ex, k):
+def _named_inputs(ex, k):
     "The inputs of case `k` by the names that they have in the solution, and the upstream gradient."
     with _alone(): args = ex.inputs(**ex.sizes[k])
     names = [n for n in inspect.signature(ex.solution).parameters if n != 'out' or not ex.forward]
     found = dict(zip(names, args))
     return found | {'out.g': _out(ex, k)[1]} if ex.forward else found
 
-def _shapes(ex, k):
+def _shapes_of(ex, k):
     "The shapes of the inputs of case `k`, for a function that stumbles over them."
     if ex.inputs is None or ex.run: return ''
-    shapes = [f'{n} {tuple(x.shape)}' for n,x in _inputs(ex, k).items() if isinstance(x, Tensor)]
+    tensors = {n: x for n,x in _named_inputs(ex, k).items() if isinstance(x, Tensor)}
+    shapes = [f'{n} {tuple(x.shape)}' for n,x in tensors.items()]
     return f', with {", ".join(shapes)}' if shapes else ''
 
 # %% ../nbs/checker.ipynb #6f1f2e7f
 def _example(ex, case, n, truth):
     "One case, with the learner's numbers, and the right ones if `truth`."
     if ex.inputs is None: return f' Your answer is {_shown(case.got[n])}.'
-    shown = [f'{n} = {_shown(x)}' for n,x in _inputs(ex, case.k).items()]
+    shown = [f'{n} = {_shown(x)}' for n,x in _named_inputs(ex, case.k).items()]
     got,want = case.got[n],case.want[n]
     yours = 'you return' if n == 'the result' else f'your {n} is'
     text = f'\n  With {", ".join(shown)}\n  {yours} {_shown(got)}'
@@ -336,11 +337,11 @@ def _case(f, ex, k):
     "Run an answer in case `k`; raises `Slip` where more than its numbers is wrong."
     variants = _variants(ex, k)
     want = variants['']
-    try: got,_ = _run(f, ex, k)
+    try: got,_ = _result(f, ex, k)
     except (Slip, NotWritten): raise
     except Exception as e:
         if isinstance(e, NotImplementedError) and not e.args: raise NotWritten from e
-        raise Slip('raises', f'{type(e).__name__}: {e}{_shapes(ex, k)}') from e
+        raise Slip('raises', f'{type(e).__name__}: {e}{_shapes_of(ex, k)}') from e
     for n in want:
         if n not in got: raise Slip('not written', n)
         if not isinstance(got[n], (Tensor, str)):
@@ -362,7 +363,7 @@ def _wrong_dtype(got, want):
 # %% ../nbs/checker.ipynb #053e1735
 def _outcome(f, ex, k):
     "The numbers that an answer gives in case `k`, or the error."
-    try: return _run(f, ex, k)[0]
+    try: return _result(f, ex, k)[0]
     except Exception as e: return {'error': f'{type(e).__name__} {e.args}'}
 
 def _same(f, g, ex):
@@ -375,7 +376,7 @@ def _mended(f, ex):
     if ex.given and _same(f, ex.given, ex): raise NotWritten('the slip is still in it')
 
 # %% ../nbs/checker.ipynb #9dc8e76b
-def _kind(answer, ex):
+def _of_kind(answer, ex):
     "Raise `Slip` for a value where a function is wanted, and the other way round."
     if answer is None or answer is ...: raise NotWritten
     if ex.inputs and not callable(answer):
@@ -392,7 +393,7 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     Raises `RangeError` for an exercise that does not exist."""
     ex = _find(name)
     try:
-        _kind(answer, ex)
+        _of_kind(answer, ex)
         _mended(answer, ex)
         cases = [_case(answer, ex, k) for k in range(len(ex.sizes))]
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')

@@ -49,56 +49,13 @@ def conv2d(x:Tensor, # images (N, C, H, W)
            stride:int=1, # how far the window moves from place to place
            padding:int=0, # rows and columns of zeros on every side
           )->Tensor: # (N, F, P, Q), P = (H + 2 padding - k_h) // stride + 1, Q likewise
-    """Convolution: out_nfpq = b_f + sum_cuv x_n,c,sp+u,sq+v w_fcuv, with x in its padding.
+    """Convolution: out_ifpq = b_f + sum_cuv x_i,c,sp+u,sq+v w_fcuv, with x in its padding.
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers and mixed
     dtypes."""
     fits('conv2d', 'x N C H W, w F C k_h k_w, b F', x, w, b)
     _shape('conv2d', x, w.shape, stride, padding)
     return F.conv2d(x, w, b, stride, padding)
-
-# %% ../nbs/11_conv.ipynb #222729ad
-def _x_grad_transposed(x, up, w, stride, padding):
-    "Gradient for the input: the transposed convolution, with the rows that no window reached."
-    rest = [(n + 2*padding - k) % stride for n,k in zip(x.shape[2:], w.shape[2:])]
-    return F.conv_transpose2d(up, w, None, stride, padding, rest)
-
-# %% ../nbs/11_conv.ipynb #1cb44024
-def _x_grad_shifts(x, up, w, stride, padding):
-    "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
-    (N,C,H,W),(k_h,k_w),(P,Q) = x.shape, w.shape[2:], up.shape[2:]
-    cols = (w.flatten(1).t() @ up.flatten(2)).view(N, C, k_h, k_w, P, Q)
-    g = up.new_zeros(N, C, H + 2*padding, W + 2*padding)
-    for u in range(k_h):
-        for v in range(k_w):
-            g[:, :, u : u + stride*P : stride, v : v + stride*Q : stride] += cols[:, :, u, v]
-    return g[:, :, padding : padding + H, padding : padding + W].contiguous()
-
-# %% ../nbs/11_conv.ipynb #5cbdb815
-def _w_grad_conv(x, up, w, stride, padding):
-    "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
-    x,up = x.transpose(0, 1).contiguous(), up.transpose(0, 1).contiguous()
-    g = F.conv2d(x, up, None, 1, padding, stride)                   # stride 1, dilation `stride`
-    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
-
-# %% ../nbs/11_conv.ipynb #b1a89955
-def _w_grad_rows(x, up, w, stride, padding):
-    "Gradient for the filters: unfolded along the rows, one product for each row of the window."
-    (n_filters,C,k_h,k_w),(N,_,P,Q) = w.shape, up.shape
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, *[padding]*4))          # (N, rows, columns, C)
-    rows = x.unfold(2, k_w, stride).transpose(3, 4).flatten(3).contiguous()
-    g = up.new_empty(k_h, N, n_filters, k_w * C)
-    for u in range(k_h):
-        seen = rows[:, u : u + stride*P : stride].flatten(1, 2)     # (N, PQ, k_w C)
-        torch.bmm(up.flatten(2), seen, out=g[u])
-    return g.sum(1).view(k_h, n_filters, k_w, C).permute(1, 3, 0, 2).contiguous()
-
-# %% ../nbs/11_conv.ipynb #b666985d
-def _ways(x, w):
-    "The faster way to the filters' gradient, and the faster way to the input's."
-    (N,C),k_w = x.shape[:2], w.shape[3]
-    return (_w_grad_rows if N == 0 or k_w <= 3 else _w_grad_conv,
-            _x_grad_shifts if C < 8 else _x_grad_transposed)
 
 # %% ../nbs/11_conv.ipynb #192f5c65
 def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
@@ -246,10 +203,54 @@ class Flatten(Module):
     def forward(self, inp:Tensor)->Tensor: return flatten(inp)
     def bwd(self, out, inp): flatten_grad(inp, out)
 
+# %% ../nbs/11_conv.ipynb #222729ad
+def _x_grad_transposed(x, up, w, stride, padding):
+    "Gradient for the input: the transposed convolution, with the rows that no window reached."
+    rest = [(n + 2*padding - k) % stride for n,k in zip(x.shape[2:], w.shape[2:])]
+    return F.conv_transpose2d(up, w, None, stride, padding, rest)
+
+# %% ../nbs/11_conv.ipynb #1cb44024
+def _x_grad_shifts(x, up, w, stride, padding):
+    "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
+    (N,C,H,W),(k_h,k_w),(P,Q) = x.shape, w.shape[2:], up.shape[2:]
+    cols = (w.flatten(1).t() @ up.flatten(2)).view(N, C, k_h, k_w, P, Q)
+    g = up.new_zeros(N, C, H + 2*padding, W + 2*padding)
+    for u in range(k_h):
+        for v in range(k_w):
+            g[:, :, u : u + stride*P : stride, v : v + stride*Q : stride] += cols[:, :, u, v]
+    return g[:, :, padding : padding + H, padding : padding + W].contiguous()
+
+# %% ../nbs/11_conv.ipynb #5cbdb815
+def _w_grad_conv(x, up, w, stride, padding):
+    "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
+    x,up = x.transpose(0, 1).contiguous(), up.transpose(0, 1).contiguous()
+    g = F.conv2d(x, up, None, 1, padding, stride)                   # stride 1, dilation `stride`
+    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
+
+# %% ../nbs/11_conv.ipynb #b1a89955
+def _w_grad_rows(x, up, w, stride, padding):
+    "Gradient for the filters: unfolded along the rows, one product for each row of the window."
+    (n_filters,C,k_h,k_w),(N,_,P,_) = w.shape, up.shape
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, *[padding]*4))          # (N, rows, columns, C)
+    rows = x.unfold(2, k_w, stride).transpose(3, 4).flatten(3).contiguous()
+    g = up.new_empty(k_h, N, n_filters, k_w * C)
+    for u in range(k_h):
+        seen = rows[:, u : u + stride*P : stride].flatten(1, 2)     # (N, PQ, k_w C)
+        torch.bmm(up.flatten(2), seen, out=g[u])
+    return g.sum(1).view(k_h, n_filters, k_w, C).permute(1, 3, 0, 2).contiguous()
+
+# %% ../nbs/11_conv.ipynb #b666985d
+def _ways(x, w):
+    "The faster way to the filters' gradient, and the faster way to the input's."
+    (N,C),k_w = x.shape[:2], w.shape[3]
+    return (_w_grad_rows if N == 0 or k_w <= 3 else _w_grad_conv,
+            _x_grad_shifts if C < 8 else _x_grad_transposed)
+
 # %% ../nbs/11_conv.ipynb #ce57ad1d
 def _filtered(r):
     stride,padding = r.pick(2, 1, 3), r.pick(1, 0, 2)
-    C,H,W = r.size('C', 20), r.size('H', 7), r.size('W', 7)
+    r.size('C', 20)
+    H,W = r.size('H', 7), r.size('W', 7)
     for k,n in ('k_h', H), ('k_w', W): r.size(k, min(4, n + 2*padding))
     return [r('N C H W'), r('F C k_h k_w'), r('F'), stride, padding]
 

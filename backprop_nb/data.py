@@ -147,7 +147,7 @@ _md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
         't10k-images-idx3-ubyte': '2646ac647ad5339dbf082846283269ea',
         't10k-labels-idx1-ubyte': '27ae3e4e09519cfbb04c329615203637'}
 
-def _find(folder):
+def _files_in(folder):
     "Where each of MNIST's files lies: in the folder or in MNIST/raw below it, packed or not."
     def places(n): return [d/f for d in (folder, folder/'MNIST'/'raw') for f in (n, f'{n}.gz')]
     return {n: next((p for p in places(n) if p.is_file()), None) for n in _md5}
@@ -161,7 +161,7 @@ def _download(folder):
             raise RuntimeError('its MNIST/processed holds pickled files of an old torchvision, '
                                'which are never read; delete that folder')
         datasets.MNIST(str(folder), download=True)
-        if None in _find(folder).values(): raise RuntimeError('files are missing after it')
+        if None in _files_in(folder).values(): raise RuntimeError('files are missing after it')
     except Exception as e:
         raise FileError(
             f'MNIST is not in {folder} and could not be fetched ({type(e).__name__}: {e}). '
@@ -171,8 +171,8 @@ def _download(folder):
 # %% ../nbs/01_data.ipynb #aabab193
 def _full(folder):
     "All of MNIST, from a folder or by way of it, each file verified."
-    if None in _find(folder).values(): _download(folder)
-    paths = _find(folder)
+    if None in _files_in(folder).values(): _download(folder)
+    paths = _files_in(folder)
     advice = 'Delete this file: the next call reads another copy or fetches a new one.'
     def read(name): return _read(paths[name], 'md5', _md5[name], advice)
     x, y = read('train-images-idx3-ubyte'), read('train-labels-idx1-ubyte')

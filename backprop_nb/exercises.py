@@ -15,7 +15,7 @@ from .checker import _BOOKS, EXERCISES, SLIPS, Verdict, _find, diagnose, exercis
 # %% ../nbs/exercises.ipynb #82418826
 def _answers():
     "Enter the exercises of the course."
-    from backprop_nb import answers  # noqa: F401
+    from backprop_nb import answers
 
 _BOOKS.append(_answers)
 

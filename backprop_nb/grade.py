@@ -97,7 +97,7 @@ def _table(graded):
     return rows
 
 # %% ../nbs/teachers.ipynb #f2d52c83
-def _parser():
+def _options():
     about = 'Check the exercises in all notebooks of a folder. Only cells with check(...) are run.'
     p = argparse.ArgumentParser('python -m backprop_nb.grade', description=about)
     p.add_argument('folder', type=Path, help='where the notebooks are, subfolders too')
@@ -117,7 +117,7 @@ def _save(graded, path):
 def main(argv:list=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a file could not be read
     "Check a folder of notebooks, and print a table."
-    args = _parser().parse_args(argv)
+    args = _options().parse_args(argv)
     if args.seconds <= 0: sys.exit(f'--seconds is {args.seconds:g}, want more than 0')
     if args.csv and not args.csv.parent.is_dir(): sys.exit(f'no folder {args.csv.parent}')
     files = sorted(p for p in args.folder.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)

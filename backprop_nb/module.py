@@ -60,17 +60,15 @@ class Mse(Module):
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
 # %% ../nbs/07_module.ipynb #295d3fcc
-def _used_once(things, kind, same):
+def _used_once(things, kind, same, why):
     "Refuse a list in which two entries are the same thing, by the key function `same`."
     at = {}
     for k,t in enumerate(things):
         if same(t) in at:
             name = f'of shape {tuple(t.shape)}' if isinstance(t, Tensor) else type(t).__name__
-            raise ReuseError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; its '
-                             'gradients would have to be added, but .g is overwritten')
+            raise ReuseError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; {why}')
         at[same(t)] = k
 
-# %% ../nbs/07_module.ipynb #16045895
 def _checked(layers, loss):
     "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
     if not isinstance(layers, (list, tuple)):
@@ -79,9 +77,10 @@ def _checked(layers, loss):
     for k,l in enumerate((*layers, loss)):
         if not isinstance(l, Module):
             raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
-    _used_once((*layers, loss), 'layer', id)
+    _used_once((*layers, loss), 'layer', id, 'a layer remembers its last input only')
     params = [p for layer in layers for p in layer.parameters()]
-    _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p))
+    _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p),
+               'its gradient is the sum of both shares, and .g would hold only one')
     return tuple(layers)
 
 # %% ../nbs/07_module.ipynb #1970fe3b

@@ -25,14 +25,14 @@ def forward_and_backward(inp:Tensor, # digits in rows (N, d); receives `inp.g` (
     """Loss of the network lin, relu, lin, mse, and its gradients for all five tensors in `.g`.
 
     Raises what `lin` and `mse` raise for shapes and dtypes that do not fit."""
-    z = lin(inp, w1, b1)
-    a = relu(z)
-    out = lin(a, w2, b2)
-    loss = mse(out, targ)
-    mse_grad(out, targ, loss)
-    lin_grad(a, out, w2, b2)
-    relu_grad(z, a)
-    lin_grad(inp, z, w1, b1)
+    z1 = lin(inp, w1, b1)
+    a1 = relu(z1)
+    z2 = lin(a1, w2, b2)
+    loss = mse(z2, targ)
+    mse_grad(z2, targ, loss)
+    lin_grad(a1, z2, w2, b2)
+    relu_grad(z1, a1)
+    lin_grad(inp, z1, w1, b1)
     return loss
 
 # %% ../nbs/06_network.ipynb #9a7bfd81
@@ -47,8 +47,8 @@ def _reference(inp, targ, w1, b1, w2, b2):
     out = torch.addmm(b2, torch.addmm(b1, inp, w1).relu(), w2)
     return F.mse_loss(out, targ.reshape(out.shape))
 
-def _inputs(r):
+def _network_recipe(r):
     n,rows = r.pick(('1', 'N'), ('n', 'N n'))                # one answer for each digit, or n
     return [r('N d'), r(rows), r('d m'), r('m'), r(f'm {n}'), r(n)]
 
-Op('forward_and_backward', _loss, _loss_grad, _reference, _inputs);
+Op('forward_and_backward', _loss, _loss_grad, _reference, _network_recipe);

@@ -47,7 +47,7 @@ def _python(way):
 
 # %% ../nbs/operation.ipynb #7db1ff8e
 @cache
-def _ways(spec):
+def _tests(spec):
     "The functions for all ways to fit of a line."
     found = []
     for way in spec.split(' | '):
@@ -68,7 +68,7 @@ def fits(name:str, # who is asking, for the error message
     is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
     Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor and for another
     dtype, `ValueError` for another shape."""
-    for fit in _ways(spec):
+    for fit in _tests(spec):
         try: sizes = fit(*tensors)
         except (AttributeError, TypeError, ValueError): continue  # no tensors, or other axes
         if sizes is not None: return sizes

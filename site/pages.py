@@ -1,7 +1,6 @@
 "How a notebook becomes a page: plumbing dropped, links, map and descriptions of figures added."
 import ast, re
 from fnmatch import fnmatch
-import nbformat
 from nbformat.v4 import new_markdown_cell
 from course import exported as exported_by, summary
 from network_map import network_map

@@ -4,7 +4,8 @@ from hypothesis import settings
 from run_course import ROOT
 
 # the same examples on every run and machine, none stored, no limit on a slow machine
-settings.register_profile('course', derandomize=True, database=None, deadline=None, print_blob=False)
+settings.register_profile('course', derandomize=True, database=None, deadline=None,
+                          print_blob=False)
 settings.load_profile('course')
 
 def pytest_collection_modifyitems(items):

@@ -12,9 +12,9 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     '__main__': {'ArgumentTypeError': 'argparse makes a line of usage of it'},
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
-    'exercises': {'NotWritten': 'caught by the checker, which says what is left to do',
+    'checker': {'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
-    'answers': {'NotWritten': 'as in exercises', 'Slip': 'as in exercises',
+    'answers': {'NotWritten': 'as in checker', 'Slip': 'as in checker',
                 'ValueError': 'caught by the checker, which quotes it in its verdict'},
 }
 
@@ -75,15 +75,16 @@ def sections():
 
 def is_code(c): return c.cell_type == 'code'
 def text(part): return '\n'.join(c.source for c in part if not is_code(c))
-def printed(part): return '\n'.join(o.get('text', '') for c in part if is_code(c) for o in c.outputs)
+def printed(part):
+    return '\n'.join(o.get('text', '') for c in part if is_code(c) for o in c.outputs)
 
 PARTS = sections()
 CONFUSIONS = [h for h in PARTS if re.match('## [a-z]', h)]
 MESSAGES = [h for h in PARTS if h.startswith('### ')]
 FIRST, SECOND = PARTS['## Look it up'], [*PARTS].index('## Error messages')
 
-def test_twelve_confusions_come_first():
-    assert len(CONFUSIONS) == 12 and [*PARTS][1:SECOND] == CONFUSIONS
+def test_confusions_come_before_error_messages():
+    assert CONFUSIONS and [*PARTS][1:SECOND] == CONFUSIONS
 
 @pytest.mark.parametrize('heading', CONFUSIONS)
 def test_confusion(heading):

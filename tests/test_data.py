@@ -1,4 +1,5 @@
-"What the notebook 01_data cannot test about itself: damage of every kind, the full files, the download, the sample's cut."
+"""What the notebook 01_data cannot test about itself: damage of every kind, the full files, the
+download, the sample's cut."""
 import gzip, hashlib, importlib.util, os, pickle, random, shutil, socket, struct, subprocess, sys
 from pathlib import Path
 from urllib.error import URLError
@@ -16,22 +17,29 @@ from backprop_nb.data import mnist, show_digits, two_moons
 
 repo = Path(__file__).resolve().parent.parent
 sample = Path(backprop_nb.__file__).parent/'mnist_sample'
-sample_names = [f'{p}-{n}-ubyte' for p in ('train', 'valid') for n in ('images-idx3', 'labels-idx1')]
-full_names = [f'{p}-{n}-ubyte' for p in ('train', 't10k') for n in ('images-idx3', 'labels-idx1')]
+kinds = 'images-idx3', 'labels-idx1'
+sample_names = [f'{p}-{n}-ubyte' for p in ('train', 'valid') for n in kinds]
+full_names = [f'{p}-{n}-ubyte' for p in ('train', 't10k') for n in kinds]
 
 def _real():
     "The folder with MNIST's own four files, or None."
     places = [os.environ.get('BACKPROP_NB_DATA'), repo.parent/'shared'/'data'/'mnist']
     for p in (Path(p) for p in places if p):
-        if p.is_dir() and None not in data._find(p).values(): return p
+        if p.is_dir() and None not in data._files_in(p).values(): return p
 
 real = _real()
-needs_real = pytest.mark.skipif(real is None, reason="MNIST's four files are not here; set BACKPROP_NB_DATA to their folder")
+needs_real = pytest.mark.skipif(
+    real is None, reason="MNIST's four files are not here; set BACKPROP_NB_DATA to their folder")
 
 def unpacked(folder, name):
     "The bytes of one of MNIST's files, however it is stored."
-    p = data._find(folder)[name]
+    p = data._files_in(folder)[name]
     return gzip.decompress(p.read_bytes()) if p.suffix == '.gz' else p.read_bytes()
+
+def contents(part):
+    "The pixels and the labels of one part of MNIST's own files, without their headers."
+    images, labels = (unpacked(real, f'{part}-{kind}-ubyte') for kind in kinds)
+    return images[16:], labels[8:]
 
 @pytest.fixture
 def offline(monkeypatch):
@@ -43,6 +51,7 @@ def offline(monkeypatch):
 @pytest.fixture
 def no_pickle(monkeypatch):
     "Nothing can be unpickled."
+    import torchvision  # noqa: F401, what it imports makes unpicklers of its own
     def refuse(*args, **kwargs): raise AssertionError('something was unpickled')
     for mod, name in ((torch, 'load'), (pickle, 'load'), (pickle, 'loads'), (pickle, 'Unpickler')):
         monkeypatch.setattr(mod, name, refuse)
@@ -71,7 +80,8 @@ def test_sample_is_the_bytes_over_255():
 
 def test_train_and_valid_share_no_image():
     train, valid, _ = mnist()
-    a, b = ({bytes(r) for r in (p.tensors[0]*255).round().to(torch.uint8).tolist()} for p in (train, valid))
+    a, b = ({bytes(r) for r in (p.tensors[0]*255).round().to(torch.uint8).tolist()}
+            for p in (train, valid))
     assert len(a) == 10_000 and len(b) == 2_000 and not a & b
 
 def test_sample_is_shuffled():
@@ -79,7 +89,7 @@ def test_sample_is_shuffled():
         assert all(len(set(y.tolist())) >= 8 for y in part.tensors[1].split(100))
 
 def test_digits_are_upright_and_labels_fit():
-    "Ones are tall, and the nearest class average is mostly right: nothing is shifted, turned or mixed up."
+    "Ones are tall, the nearest class average is mostly right: nothing is turned or mixed up."
     (x, y), (xv, yv) = (p.tensors for p in mnist()[:2])
     means = torch.stack([x[y == k].mean(0) for k in range(10)])
     one = means[1].reshape(28, 28) > 0.3
@@ -94,12 +104,13 @@ def test_sample_size_and_readme():
     for word in ('LeCun', 'Cortes', 'Burges', 'CC BY-SA 3.0', 'make_sample.py'): assert word in text
 
 def test_sample_packing_is_bare():
-    "No time and no file name in the packed files, so that a new cut differs only where the digits do."
+    "No time, no file name in the packed files: a new cut differs only where the digits do."
     for n in sample_names:
         head = (sample/f'{n}.gz').read_bytes()[:10]
         assert head[:3] == b'\x1f\x8b\x08' and head[3] == 0 and head[4:8] == b'\0\0\0\0'
 
-def test_sample_needs_neither_network_nor_pickle(offline, no_pickle): assert len(mnist().train) == 10_000
+def test_sample_needs_neither_network_nor_pickle(offline, no_pickle):
+    assert len(mnist().train) == 10_000
 
 def test_each_call_gives_fresh_tensors():
     mnist().train.tensors[0].zero_()
@@ -132,6 +143,11 @@ def _flip(at):
     def f(raw): raw[at] ^= 1; return raw
     return f
 
+def _flip_packed(p):
+    raw = bytearray(p.read_bytes())
+    raw[len(raw)//2] ^= 16
+    p.write_bytes(raw)
+
 def _swap(raw): raw[8], raw[9] = raw[9], raw[8]; return raw # for labels: two neighbours
 
 damages = {
@@ -141,8 +157,7 @@ damages = {
     'half': (lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size//2]), 'ended|damaged'),
     'not gzip': (lambda p: p.write_bytes(b'<html>404</html>'*50), '[Gg]zip'),
     'junk behind': (lambda p: p.write_bytes(p.read_bytes() + b'junk'), '[Gg]zip'),
-    'flipped in the packed file': (lambda p: p.write_bytes(
-        (lambda b: b[:len(b)//2] + bytes([b[len(b)//2] ^ 16]) + b[len(b)//2+1:])(p.read_bytes())), 'damaged'),
+    'flipped in the packed file': (_flip_packed, 'damaged'),
     'flipped': (_repack(_flip(-1)), 'sha256 .*expected'),
     'first number flipped': (_repack(_flip(20)), 'sha256 .*expected'),
     'wrong magic': (_repack(_flip(2)), "'00 00 09 0[13]', expected"),
@@ -172,35 +187,41 @@ def test_swapped_labels_and_swapped_files_are_refused(tmp_path):
     with pytest.raises(RuntimeError, match='train-labels'): data._sample(folder)
 
 def test_mnist_itself_refuses(monkeypatch, tmp_path):
-    "The public function reads by the same way: with another fingerprint expected, it refuses the package's own file."
+    "It reads the same way: with another fingerprint expected, it refuses the package's own file."
     monkeypatch.setitem(data._sha256, 'valid-labels-idx1-ubyte', '0'*64)
-    with pytest.raises(RuntimeError, match='valid-labels-idx1-ubyte.gz.*expected 0000.*Install the package again'): mnist()
+    says = 'valid-labels-idx1-ubyte.gz.*expected 0000.*Install the package again'
+    with pytest.raises(RuntimeError, match=says): mnist()
 
 @pytest.mark.parametrize('name', ['valid-images-idx3-ubyte', 'valid-labels-idx1-ubyte'])
 def test_any_flipped_byte_is_refused_or_harmless(tmp_path, name):
-    "Packed files have a few bytes that mean nothing (the time, say); flipping any other must be an error."
+    "A few packed bytes mean nothing (the time, say); flipping any other must be an error."
     good, path, rng = (sample/f'{name}.gz').read_bytes(), tmp_path/f'{name}.gz', random.Random(0)
     def read(): return data._read(path, 'sha256', data._sha256[name], '')
     path.write_bytes(good)
     want, refused = read(), 0
-    for at in [*range(12), *(rng.randrange(len(good)) for _ in range(40)), *range(len(good) - 8, len(good))]:
+    n = len(good)
+    for at in [*range(12), *(rng.randrange(n) for _ in range(40)), *range(n - 8, n)]:
         path.write_bytes(good[:at] + bytes([good[at] ^ (1 << rng.randrange(8))]) + good[at+1:])
         try: assert torch.equal(read(), want)
         except RuntimeError: refused += 1
     assert refused >= 48
 
-# ---- all of MNIST: on small files of the same names, whose checksums are put in place of the published ones
+# ---- all of MNIST: on small files of the same names, whose checksums are put in
 
-def idx(dims, numbers): return struct.pack(f'>4B{len(dims)}I', 0, 0, 8, len(dims), *dims) + bytes(numbers)
+def idx(dims, numbers):
+    return struct.pack(f'>4B{len(dims)}I', 0, 0, 8, len(dims), *dims) + bytes(numbers)
 
 @pytest.fixture
 def small(monkeypatch):
     "Four small files: 12 digits to train, 5 to test; the checksums follow."
     rng, files = random.Random(0), {}
     for part, n in (('train', 12), ('t10k', 5)):
-        files[f'{part}-images-idx3-ubyte'] = idx((n, 28, 28), [rng.randrange(256) for _ in range(n*784)])
-        files[f'{part}-labels-idx1-ubyte'] = idx((n,), [rng.randrange(10) for _ in range(n)])
-    for n, raw in files.items(): monkeypatch.setitem(data._md5, n, hashlib.md5(raw, usedforsecurity=False).hexdigest())
+        pixels, labels = ([rng.randrange(k) for _ in range(m)] for k, m in ((256, n*784), (10, n)))
+        files[f'{part}-images-idx3-ubyte'] = idx((n, 28, 28), pixels)
+        files[f'{part}-labels-idx1-ubyte'] = idx((n,), labels)
+    for n, raw in files.items():
+        md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(data._md5, n, md5)
     return files
 
 def lay(files, folder, packed):
@@ -213,7 +234,8 @@ def is_small(m, files):
     "Are these the digits of the small files?"
     for part, name in ((m.train, 'train'), (m.test, 't10k')):
         x, y = part[:]
-        assert bytes((x*255).round().to(torch.uint8).flatten().tolist()) == files[f'{name}-images-idx3-ubyte'][16:]
+        pixels = bytes((x*255).round().to(torch.uint8).flatten().tolist())
+        assert pixels == files[f'{name}-images-idx3-ubyte'][16:]
         assert bytes(y.tolist()) == files[f'{name}-labels-idx1-ubyte'][8:]
     assert len(m.valid) == 0
     return True
@@ -230,8 +252,8 @@ def test_full_layouts(tmp_path, monkeypatch, small, offline, no_pickle, packed, 
     assert is_small(mnist(full=True, folder=kind(tmp_path)), small)
 
 def test_full_mixed_layout(tmp_path, small, offline):
-    names = list(small)
-    for n, (under, packed) in zip(names, [('.', True), ('.', False), ('MNIST/raw', True), ('MNIST/raw', False)]):
+    places = [('.', True), ('.', False), ('MNIST/raw', True), ('MNIST/raw', False)]
+    for n, (under, packed) in zip(small, places):
         lay({n: small[n]}, tmp_path/under, packed)
     assert is_small(mnist(full=True, folder=tmp_path), small)
 
@@ -247,7 +269,8 @@ def test_full_default_folders(tmp_path, monkeypatch, small, offline):
     lay(small, tmp_path/'home'/'.cache'/'backprop_nb', False)
     shutil.rmtree(tmp_path/'env')
     for value in (None, ''):
-        monkeypatch.delenv('BACKPROP_NB_DATA') if value is None else monkeypatch.setenv('BACKPROP_NB_DATA', value)
+        if value is None: monkeypatch.delenv('BACKPROP_NB_DATA')
+        else: monkeypatch.setenv('BACKPROP_NB_DATA', value)
         assert is_small(mnist(full=True), small)
     assert is_small(mnist(full=True, folder='~/.cache/backprop_nb'), small)
 
@@ -261,7 +284,8 @@ def test_full_damage_is_refused(tmp_path, small, offline, name, packed, damage):
     path = tmp_path/(f'{name}.gz' if packed else name)
     if damage == 'flipped': path.write_bytes(gzip.compress(raw, 1) if packed else raw)
     else: path.write_bytes(path.read_bytes()[:path.stat().st_size//2 if damage == 'half' else 0])
-    with pytest.raises(RuntimeError, match='missing or damaged.*Delete this file') as e: mnist(full=True, folder=tmp_path)
+    with pytest.raises(RuntimeError, match='missing or damaged.*Delete this file') as e:
+        mnist(full=True, folder=tmp_path)
     assert str(path) in str(e.value) and ('md5' in str(e.value)) == (damage == 'flipped')
 
 def fake_torchvision(monkeypatch, action):
@@ -284,26 +308,30 @@ def test_download(tmp_path, monkeypatch, small, offline, no_pickle):
 def test_download_completes_a_folder(tmp_path, monkeypatch, small, offline):
     name = 't10k-labels-idx1-ubyte'
     lay({n: raw for n, raw in small.items() if n != name}, tmp_path, True)
-    calls = fake_torchvision(monkeypatch, lambda root: lay({name: small[name]}, root/'MNIST'/'raw', False))
+    rest = {name: small[name]}
+    calls = fake_torchvision(monkeypatch, lambda root: lay(rest, root/'MNIST'/'raw', False))
     assert is_small(mnist(full=True, folder=tmp_path), small) and len(calls) == 1
 
 def test_downloaded_files_are_verified(tmp_path, monkeypatch, small, offline):
     bad = small | {'t10k-labels-idx1-ubyte': idx((5,), [1, 2, 3, 4, 5])}
     fake_torchvision(monkeypatch, lambda root: lay(bad, root/'MNIST'/'raw', False))
-    with pytest.raises(RuntimeError, match='t10k-labels-idx1-ubyte.*md5'): mnist(full=True, folder=tmp_path)
+    with pytest.raises(RuntimeError, match='t10k-labels-idx1-ubyte.*md5'):
+        mnist(full=True, folder=tmp_path)
 
 def says_what_to_do(e, folder):
     "Does the error tell the folder, the four files and the sample?"
     text = str(e.value)
     return all(w in text for w in (str(folder), *full_names, 'mnist()', 'could not be fetched'))
 
-@pytest.mark.parametrize('error', [URLError('no route to host'), ConnectionResetError('reset'), TimeoutError('slow'),
-                                   RuntimeError('Error downloading train-images'), EOFError('half a file')])
+@pytest.mark.parametrize('error', [
+    URLError('no route to host'), ConnectionResetError('reset'), TimeoutError('slow'),
+    RuntimeError('Error downloading train-images'), EOFError('half a file')])
 def test_failed_download(tmp_path, monkeypatch, small, error):
     def fail(root): raise error
     fake_torchvision(monkeypatch, fail)
     with pytest.raises(RuntimeError) as e: mnist(full=True, folder=tmp_path)
-    assert says_what_to_do(e, tmp_path) and e.value.__cause__ is error and str(error) in str(e.value)
+    assert says_what_to_do(e, tmp_path)
+    assert e.value.__cause__ is error and str(error) in str(e.value)
 
 def test_interrupted_download_is_not_swallowed(tmp_path, monkeypatch, small):
     def stop(root): raise KeyboardInterrupt
@@ -312,12 +340,14 @@ def test_interrupted_download_is_not_swallowed(tmp_path, monkeypatch, small):
 
 def test_download_that_leaves_nothing(tmp_path, monkeypatch, small):
     fake_torchvision(monkeypatch, lambda root: None)
-    with pytest.raises(RuntimeError, match='files are missing') as e: mnist(full=True, folder=tmp_path)
+    with pytest.raises(RuntimeError, match='files are missing') as e:
+        mnist(full=True, folder=tmp_path)
     assert says_what_to_do(e, tmp_path)
 
 def test_torchvision_itself_without_network(tmp_path, offline):
     "No stand-in here: torchvision's own download, with the network cut."
-    with pytest.raises(RuntimeError, match='no network in this test') as e: mnist(full=True, folder=tmp_path)
+    with pytest.raises(RuntimeError, match='no network in this test') as e:
+        mnist(full=True, folder=tmp_path)
     assert says_what_to_do(e, tmp_path)
 
 def test_old_pickled_files_are_not_read(tmp_path, monkeypatch, small, no_pickle):
@@ -332,14 +362,15 @@ def test_old_pickled_files_are_not_read(tmp_path, monkeypatch, small, no_pickle)
 @needs_real
 def test_full_split(offline, no_pickle):
     m = mnist(full=True, folder=real)
-    x, y = unpacked(real, 'train-images-idx3-ubyte')[16:], unpacked(real, 'train-labels-idx1-ubyte')[8:]
-    xt, yt = unpacked(real, 't10k-images-idx3-ubyte')[16:], unpacked(real, 't10k-labels-idx1-ubyte')[8:]
-    for part, pixels, labels in ((m.train, x[:50_000*784], y[:50_000]), (m.valid, x[50_000*784:], y[50_000:]),
-                                 (m.test, xt, yt)):
+    (x, y), (xt, yt) = contents('train'), contents('t10k')
+    for part, pixels, labels in ((m.train, x[:50_000*784], y[:50_000]),
+                                 (m.valid, x[50_000*784:], y[50_000:]), (m.test, xt, yt)):
         got, lab = part[:]
-        assert got.shape == (len(labels), 784) and got.dtype == torch.float32 and lab.dtype == torch.int64
+        assert got.shape == (len(labels), 784)
+        assert got.dtype == torch.float32 and lab.dtype == torch.int64
         want = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(-1, 784)
-        assert torch.equal((got*255).round().to(torch.uint8), want) and bytes(lab.tolist()) == labels
+        assert torch.equal((got*255).round().to(torch.uint8), want)
+        assert bytes(lab.tolist()) == labels
     assert [len(p) for p in m] == [50_000, 10_000, 10_000]
     assert m.train[:10][1].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
 
@@ -362,7 +393,8 @@ def test_full_damaged(tmp_path, offline):
     with pytest.raises(RuntimeError, match='t10k-images-idx3-ubyte is missing or damaged.*md5'):
         mnist(full=True, folder=tmp_path)
     lay({'t10k-images-idx3-ubyte': raw[:5_000_000]}, tmp_path, False)
-    with pytest.raises(RuntimeError, match='it has 5,000,000 bytes unpacked, expected 7,840,016 for 10000 x 28 x 28'):
+    says = 'it has 5,000,000 bytes unpacked, expected 7,840,016 for 10000 x 28 x 28'
+    with pytest.raises(RuntimeError, match=says):
         mnist(full=True, folder=tmp_path)
 
 @needs_real
@@ -389,7 +421,8 @@ def test_fingerprints_are_those_of_the_package():
 
 @needs_real
 def test_make_sample_check_reproduces_the_package():
-    r = subprocess.run([sys.executable, repo/'tools'/'make_sample.py', real, '--check', '--out', sample],
+    tool = repo/'tools'/'make_sample.py'
+    r = subprocess.run([sys.executable, tool, real, '--check', '--out', sample],
                        capture_output=True, text=True)
     assert r.returncode == 0 and 'is what a fresh cut gives' in r.stdout, r.stderr
 
@@ -404,23 +437,25 @@ def test_make_sample_writes_what_it_checks(tmp_path, fresh_cut, capsys):
     _repack(_flip(-1))(tmp_path/'valid-labels-idx1-ubyte.gz')
     (tmp_path/'train-images-idx3-ubyte.gz').unlink()
     (tmp_path/'README.md').write_text('else')
-    assert tool.check(fresh_cut, tmp_path) == ['train-images-idx3-ubyte.gz', 'valid-labels-idx1-ubyte.gz', 'README.md']
+    bad = ['train-images-idx3-ubyte.gz', 'valid-labels-idx1-ubyte.gz', 'README.md']
+    assert tool.check(fresh_cut, tmp_path) == bad
 
 @needs_real
 def test_sample_comes_from_the_training_file_with_its_labels():
-    x, y = unpacked(real, 'train-images-idx3-ubyte')[16:], unpacked(real, 'train-labels-idx1-ubyte')[8:]
-    xt = unpacked(real, 't10k-images-idx3-ubyte')[16:]
+    (x, y), (xt, _) = contents('train'), contents('t10k')
     label = {x[784*i:784*(i+1)]: k for i, k in enumerate(y)}
     test = {xt[i:i+784] for i in range(0, len(xt), 784)}
     for part in mnist()[:2]:
-        for row, k in zip((part.tensors[0]*255).round().to(torch.uint8).tolist(), part.tensors[1].tolist()):
+        pixels, labels = (part.tensors[0]*255).round().to(torch.uint8), part.tensors[1]
+        for row, k in zip(pixels.tolist(), labels.tolist()):
             assert label[bytes(row)] == k and bytes(row) not in test
 
 def test_make_sample_refuses_other_files(tmp_path, small):
     tool = _tool()
     with pytest.raises(SystemExit, match='found none of'): tool.cut(tmp_path)
     lay(small, tmp_path/'MNIST'/'raw', True)
-    with pytest.raises(SystemExit, match='train-images-idx3-ubyte.gz is not the published file: md5'): tool.cut(tmp_path)
+    says = 'train-images-idx3-ubyte.gz is not the published file: md5'
+    with pytest.raises(SystemExit, match=says): tool.cut(tmp_path)
     (tmp_path/'train-images-idx3-ubyte.gz').write_bytes(b'\x1f\x8bhalf')
     with pytest.raises(SystemExit, match='cannot be read'): tool.cut(tmp_path)
 
@@ -429,7 +464,8 @@ def test_make_sample_refuses_other_files(tmp_path, small):
 @pytest.mark.parametrize('n', [0, 1, 2, 7, 200])
 def test_two_moons_shapes(n):
     X, y = two_moons(n)
-    assert X.shape == (n, 2) and X.dtype == torch.float32 and y.shape == (n,) and y.dtype == torch.int64
+    assert X.shape == (n, 2) and X.dtype == torch.float32
+    assert y.shape == (n,) and y.dtype == torch.int64
     assert torch.bincount(y, minlength=2).tolist() == [n - n//2, n//2]
 
 def test_two_moons_geometry():
@@ -463,7 +499,7 @@ def test_two_moons_errors(kw):
 
 @pytest.fixture
 def figure(monkeypatch):
-    "A function that shows digits and returns the picture's numbers and its titles with their colours."
+    "A function that shows digits; it returns the numbers of the picture, and titles with colours."
     monkeypatch.setattr(plt, 'show', lambda *a, **k: None)
     def f(*args, **kw):
         plt.close('all')
@@ -492,22 +528,26 @@ def test_show_digits_titles(figure):
     assert figure(x, y)[1] == [('3', grey), ('1', grey), ('4', grey)]
     assert figure(x, pred=pred)[1] == [('3', grey), ('7', grey), ('4', grey)]
     assert figure(x, y, pred)[1] == [('3', blue), ('7 (is 1)', red), ('4', blue)]
-    assert figure(x, y.float(), pred)[1] == figure(x, [3, 1, 4], [3, 7, 4])[1] == figure(x, y, pred)[1]
+    lists = figure(x, [3, 1, 4], [3, 7, 4])[1]
+    assert figure(x, y.float(), pred)[1] == lists == figure(x, y, pred)[1]
 
 def test_show_digits_other_kinds_of_tensors(figure):
     assert figure(torch.zeros(0, 784), torch.zeros(0)) is None
     assert figure(torch.rand(2, 784, requires_grad=True)) is not None
     assert figure(torch.randint(0, 256, (2, 28, 28), dtype=torch.uint8)) is not None
-    assert figure(torch.randn(784, 4).double().T) is not None # not contiguous, with negative numbers
+    assert figure(torch.randn(784, 4).double().T) is not None  # not contiguous, some negative
 
 @pytest.mark.parametrize('args,words', [
     ((torch.zeros(784),), r'\(784,\), wanted \(N, 784\) or \(N, 28, 28\).*x\[:1\]'),
-    ((torch.zeros(28, 28),), r'\(28, 28\), wanted'), ((torch.zeros(3, 700),), r'\(3, 700\), wanted'),
-    ((torch.zeros(2, 1, 28, 28),), r'\(2, 1, 28, 28\), wanted'), ((torch.tensor(1.),), r'\(\), wanted'),
+    ((torch.zeros(28, 28),), r'\(28, 28\), wanted'),
+    ((torch.zeros(3, 700),), r'\(3, 700\), wanted'),
+    ((torch.zeros(2, 1, 28, 28),), r'\(2, 1, 28, 28\), wanted'),
+    ((torch.tensor(1.),), r'\(\), wanted'),
     ((torch.zeros(2000, 784),), 'at most 1000'),
     ((torch.zeros(2, 784), torch.zeros(3)), r'y has shape \(3,\), wanted \(2,\)'),
     ((torch.zeros(2, 784), torch.zeros(2, 1)), r'y has shape \(2, 1\), wanted \(2,\)'),
-    ((torch.zeros(2, 784), torch.zeros(2), torch.zeros(1)), r'pred has shape \(1,\), wanted \(2,\)'),
+    ((torch.zeros(2, 784), torch.zeros(2), torch.zeros(1)),
+     r'pred has shape \(1,\), wanted \(2,\)'),
     ((torch.zeros(2, 784), None, None, 0), 'cols is 0')])
 def test_show_digits_errors(figure, args, words):
     with pytest.raises(ValueError, match=words): figure(*args)

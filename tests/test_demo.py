@@ -3,7 +3,6 @@ import dataclasses, os, re, subprocess, sys
 import pytest, torch
 from test_data import needs_real, real
 import backprop_nb.__main__ as demo
-import backprop_nb.all
 
 def run(*args, **env):
     "What the command prints, its progress on stderr, and its exit code."
@@ -50,7 +49,7 @@ def test_same_seed_same_result(monkeypatch, tmp_path, capsys):
         model = demo.Model(demo.mlp(784, 10), demo.CrossEntropy())
         return model, demo.Adam(model.parameters()), 64, [(1e-3, 1)]
     monkeypatch.setattr(demo, 'network', small)
-    monkeypatch.setattr(demo, '_check', lambda device: True)
+    monkeypatch.setattr(demo, '_table_is_right', lambda device: True)
     said = []
     for seed in '0', '0', '1':
         demo.main(['--device', 'cpu', '--seed', seed, '--out', str(tmp_path/'p.png')])
@@ -60,7 +59,7 @@ def test_same_seed_same_result(monkeypatch, tmp_path, capsys):
 def test_missing_mnist_says_what_to_do(monkeypatch, tmp_path):
     def missing(full): raise RuntimeError('MNIST is not in FOLDER')
     monkeypatch.setattr(demo, 'mnist', missing)
-    monkeypatch.setattr(demo, '_check', lambda device: True)
+    monkeypatch.setattr(demo, '_table_is_right', lambda device: True)
     with pytest.raises(SystemExit, match='MNIST is not in FOLDER'):
         demo.main(['--full', '--device', 'cpu', '--out', str(tmp_path/'p.png')])
 
@@ -77,4 +76,5 @@ def test_refuses(args, says, capsys):
 
 def test_help(capsys):
     with pytest.raises(SystemExit, match='^0$'): demo.main(['--help'])
-    assert {'--full', '--conv', '--device', '--seed', '--out'} <= set(capsys.readouterr().out.split())
+    said = set(capsys.readouterr().out.split())
+    assert {'--full', '--conv', '--device', '--seed', '--out'} <= said

@@ -5,7 +5,8 @@ import slips
 from run_course import ROOT
 from torch import Tensor
 from backprop_nb import exercises
-from backprop_nb.exercises import check, diagnose, hint, keep_progress, progress, solution
+from backprop_nb.checker import diagnose
+from backprop_nb.exercises import check, hint, keep_progress, progress, solution
 from backprop_nb.grade import _space, exercise_cells, grade, main
 
 ALL = slips.load()
@@ -68,7 +69,7 @@ def test_help(ex, capsys):
     solution(ex.name)
     said = capsys.readouterr().out
     assert re.search(rf'(def|class) {ex.solution.__name__}\b', said) and '@exercise' not in said
-    assert len(inspect.getdoc(ex.solution)) > 60
+    assert inspect.getdoc(ex.solution)
 
 @pytest.mark.parametrize('path', CHAPTERS, ids=lambda p: p.stem)
 def test_chapter(path, capsys):
@@ -76,11 +77,15 @@ def test_chapter(path, capsys):
     own = {n: x for n, x in ALL.items() if n[:2] == path.stem[:2]}
     text = '\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')
     headings = [h for h in re.findall(r'^## (.*)', text, re.M) if not h.startswith('Appendix')]
-    assert 2 <= len(own) <= 4 and headings[-1] == 'Your turn'
-    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]', text, re.M)
+    assert headings[-1] == 'Your turn', f'{path.stem}: "Your turn" comes last, but for appendices'
+    titles = re.findall(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty [123] of 3, \d+ minutes[.,]',
+                        text, re.M)
+    assert titles, f'{path.stem}: add an exercise, see CONTRIBUTING'
+    lacking = [n for n, _ in titles if n not in own]
+    assert not lacking, f"add @exercise('{titles[0][0]}', ...) to answers.ipynb for {lacking}"
     assert titles == [(n, x.title) for n, x in own.items()]
     cells = exercise_cells(path)
-    assert cells.keys() == own.keys()
+    assert cells.keys() == own.keys(), f'{path.stem}: each exercise has a cell that calls check'
     for n, code in cells.items():
         space = _space() | {'check': check}
         exec(code, space)
@@ -144,7 +149,8 @@ def test_the_place_can_be_chosen(tmp_path, monkeypatch):
     assert keep_progress(tmp_path/'b.json') == keep_progress() == tmp_path/'b.json'
 
 def written(path, *cells, **more):
-    path.write_text(json.dumps({'cells': [{'cell_type': 'code', 'source': c} for c in cells], **more}))
+    cells = [{'cell_type': 'code', 'source': c} for c in cells]
+    path.write_text(json.dumps({'cells': cells, **more}))
     return path
 
 STUB = f"def f(inp, out, *more): {{}}\ncheck('{NAME}', f)"

@@ -1,15 +1,18 @@
-"The page of formulas: each line of code computes what its row says, each link leads somewhere."
+"The tables `In short`: each line of code computes what its row says, each link leads somewhere."
 import ast, functools, math, re
 from typing import NamedTuple
-import nbformat, pytest, torch
+import course, nbformat, pytest, torch
 from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 from torch.nn import functional as F
 from torch.testing import assert_close
+import backprop_nb.all  # noqa: F401, all records
 from backprop_nb.graph import Value
+from backprop_nb.operation import OPS, Draw, by_autograd
 from run_course import ROOT
 
-PAGE, NOTATION = ROOT/'site'/'formulas.md', ROOT/'site'/'notation.md'
+NOTATION = ROOT/'site'/'notation.md'
+CHAPTERS = {nb.number: nb for nb in course.chapters()}
 
 class Row(NamedTuple):
     chapter: str  # its number, as '05'
@@ -18,14 +21,16 @@ class Row(NamedTuple):
 def split(line): return [cell.strip() for cell in line.strip().strip('|').split(' | ')]
 
 def rows():
-    "All rows of all tables of the page."
-    for part in re.split(r'^## ', PAGE.read_text(encoding='utf-8'), flags=re.M)[1:]:
-        head, _, *body = [x for x in part.split('\n') if x.startswith('|')]
-        names = ['', *split(head)[-len(split(body[0])) + 1:]]
-        for line in body:
-            cells = split(line)
-            assert len(cells) == len(names), line
-            yield Row(part[:2], dict(zip(names, cells)))
+    "All rows of all tables of formulas."
+    for number, nb in CHAPTERS.items():
+        for block in nb.formulas:
+            if not block.startswith(course.FORMULAS): continue
+            head, _, *body = block.split('\n')
+            names = ['', *split(head)[-len(split(body[0])) + 1:]]
+            for line in body:
+                cells = split(line)
+                assert len(cells) == len(names), f'{nb.name}, In short: {line}'
+                yield Row(number, dict(zip(names, cells)))
 
 def leaf(*shape): return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
@@ -120,8 +125,7 @@ def chapter_04():
     out = inp.relu()
     g = grads((out * up).sum(), z=inp)['z']
     J = torch.autograd.functional.jacobian(torch.relu, inp).view(N*m, N*m)
-    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'one step less': g,
-             'Jacobian, never built': J}
+    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'Jacobian, never built': J}
     return named(inp=inp, out=(out, up), i=i, k=k), truth, dict(N=N, m=m, Nm=N*m)
 
 def chapter_05():
@@ -141,15 +145,15 @@ def chapter_05():
 def chapter_06():
     N, d, m = 5, 4, 3
     x, y, w1, b1, w2, b2 = leaf(N, d), leaf(N), leaf(d, m), leaf(m), leaf(m, 1), leaf(1)
-    u1 = F.linear(x, w1.t(), b1)
-    u2 = u1.relu()
-    u3 = F.linear(u2, w2.t(), b2)
-    loss = F.mse_loss(u3.flatten(), y)
-    leaves = dict(x=x, w1=w1, b1=b1, w2=w2, b2=b2, u1=u1, u2=u2, u3=u3)
+    z1 = F.linear(x, w1.t(), b1)
+    a1 = z1.relu()
+    z2 = F.linear(a1, w2.t(), b2)
+    loss = F.mse_loss(z2.flatten(), y)
+    leaves = dict(x=x, w1=w1, b1=b1, w2=w2, b2=b2, z1=z1, a1=a1, z2=z2)
     g = grads(loss, **leaves)
-    names = named(N=N, y=y, **{n: (t, g[n]) for n, t in leaves.items()})
-    truth = {'forward': loss, 'answers': g['u3'], '$b_2$': g['b2'], '$w_2$': g['w2'],
-             'activations': g['u2'], 'scores before the gates': g['u1'], '$b_1$': g['b1'],
+    names = named(N=N, y=y, e=z2 - y[:,None], **{n: (t, g[n]) for n, t in leaves.items()})
+    truth = {'forward': loss, 'answers': g['z2'], '$b_2$': g['b2'], '$w_2$': g['w2'],
+             'activations': g['a1'], 'scores before the gates': g['z1'], '$b_1$': g['b1'],
              '$W_1$': g['w1'], '$X$': g['x']}
     return names, truth, dict(N=N, d=d, m=m)
 
@@ -227,7 +231,7 @@ def chapter_10():
              'Adam, corrected mean': mean(g, b1), 'Adam, corrected mean square': mean(g**2, b2),
              'Adam, step': new}
     own = {'first weights': dict(m=m), 'Adam, step': dict(p=old),
-           'momentum': dict(v=sgd(g[:-1], momentum=mu)[1]['momentum_buffer']),
+           'momentum': dict.fromkeys('mv', sgd(g[:-1], momentum=mu)[1]['momentum_buffer']),
            'Adam, mean': dict(m=before['exp_avg']),
            'Adam, mean square': dict(v=before['exp_avg_sq'])}
     return names, truth, dict(d=d, m=m), own
@@ -271,12 +275,40 @@ def run(code, names):
     if isinstance(target, ast.Subscript): target = target.value
     return eval(ast.unparse(target), names)
 
+def from_record(row):
+    """What the records of a chapter say of a row: names for its code, and the truth. A row that
+    writes `.g` is compared with autograd, a row `forward` with torch's own function."""
+    code, module = row.cells['code'].strip('`'), f'backprop_nb.{CHAPTERS[row.chapter].module}'
+    for op in OPS.values():
+        if op.backward.__module__ != module: continue
+        inputs, wrt = op.inputs(Draw()), re.match(r'(\w+)\.g = ', code)
+        leaves = [x.clone().requires_grad_() if torch.is_tensor(x) and x.is_floating_point() else x
+                  for x in inputs]
+        up = torch.randn_like(op.forward(*inputs))
+        out, grads = by_autograd(op, inputs, lambda out: up)
+        gradients = dict(zip([op.names()[k] for k in op.wrt(inputs)], grads))
+        given = dict(zip(op.names(), inputs), x=inputs[0], out=(out, up))
+        if wrt and wrt[1] in gradients: truth = gradients[wrt[1]]
+        elif row.cells[''] == 'forward': truth = op.reference(*leaves).detach()
+        else: continue
+        try: run(code, {'torch': torch, 'F': F, **named(**given)})
+        except NameError: continue  # the row of another operation
+        return named(**given), {row.cells['']: truth}, {}
+    raise KeyError
+
 def check(row, seed=0):
     "Run the code of a row, and compare its value and its shape."
     torch.manual_seed(seed)
-    names, truths, sizes, *own = globals()[f'chapter_{row.chapter}']()
     label = row.cells['']
-    names = {'torch': torch, 'math': math, **names, **(own[0].get(label, {}) if own else {})}
+    known = globals().get(f'chapter_{row.chapter}', lambda: from_record(row))
+    try: names, truths, sizes, *own = known()
+    except KeyError:
+        code, cells = row.cells['code'].strip('`'), CHAPTERS[row.chapter].code
+        assert any(re.sub(r'\s', '', code) in re.sub(r'\s', '', c) for c in cells), (
+            f'{CHAPTERS[row.chapter].name}, In short: no cell runs `{code}`; let one assert it')
+        return
+    more = own[0].get(label, {}) if own else {}
+    names = {'torch': torch, 'math': math, 'F': F, **names, **more}
     got, truth = run(row.cells['code'].strip('`'), names), truths[label]
     if callable(truth): assert truth(got), got
     elif isinstance(truth, list): assert list(got) == truth
@@ -284,7 +316,7 @@ def check(row, seed=0):
         got, truth = (torch.as_tensor(t, dtype=torch.float64) for t in (got, truth))
         assert_close(got, truth, rtol=1e-6, atol=1e-9)
     shape = row.cells.get('shape', '').replace('one number', '()')
-    if shape: assert torch.as_tensor(got).shape == eval(shape, {}, sizes)
+    if shape and sizes: assert torch.as_tensor(got).shape == eval(shape, {}, sizes)
 
 @functools.cache
 def anchors(notebook):
@@ -301,36 +333,52 @@ ROWS = [pytest.param(row, id=f"{row.chapter} {row.cells['']}") for row in rows()
 def test_code_is_true(row, seed): check(row, seed)
 
 @pytest.mark.parametrize('row', ROWS)
-def test_links_lead_somewhere(row):
-    links = re.findall(r'\[(\w+)\]\(([\w.]+)#([\w-]+)\)', row.cells['where'])
-    assert [what for what, _, _ in links] in (['derived', 'checked'], ['explained'])
-    for _, notebook, anchor in links:
-        assert notebook.startswith(row.chapter) and anchor in anchors(notebook), anchor
+def test_links_lead_into_the_chapter(row):
+    name = CHAPTERS[row.chapter].name
+    links = re.findall(r'\]\(([\w.]+)#([\w-]+)\)', row.cells.get('derived in', ''))
+    assert links, f'{name}, In short, {row.cells[""]!r}: say where it is derived, [here](#heading)'
+    for notebook, anchor in links:
+        assert notebook == f'{name}.ipynb' and anchor in anchors(notebook), anchor
 
 def test_links_of_the_notation():
     links = re.findall(r'\]\(([\w.]+)(?:#([\w-]+))?\)', NOTATION.read_text(encoding='utf-8'))
-    assert len(links) > 15
+    assert links
     for page, anchor in links:
         if page.endswith('.md'): assert (NOTATION.parent/page).exists() and not anchor
         else: assert anchor in anchors(page), anchor
 
-def test_every_greek_letter_is_in_the_notation():
-    letters = set(
-        r'\alpha \beta \gamma \delta \Delta \epsilon \varepsilon \zeta \eta \theta \kappa '
-        r'\ell \lambda \mu \nu \xi \rho \sigma \tau \phi \varphi \psi \omega'.split())
-    def used(text): return letters & set(re.findall(r'\\[A-Za-z]+', text))
-    page = used(NOTATION.read_text(encoding='utf-8'))
-    for p in sorted((ROOT/'nbs').glob('*.ipynb')):
-        nb = nbformat.read(p, as_version=4)
-        lacking = used('\n'.join(c.source for c in nb.cells if c.cell_type == 'markdown')) - page
-        assert not lacking, (p.stem, lacking)
+def letters(text):
+    "The letters in the formulas of Markdown, without those of words and of commands."
+    text = re.sub(r'```.*?```|`[^`]*`', '', text, flags=re.S)
+    tex = ' '.join(re.findall(r'\$\$.*?\$\$|\$[^$\n]+\$', text, re.S))
+    tex = re.sub(r'\\(begin|end|text|mathbb|mathbf|mathcal)\{[^{}]*\}', ' ', tex)
+    names = ('alpha|beta|gamma|[dD]elta|(var)?epsilon|[a-z]?eta|theta|kappa|lambda|mu|nu|xi|rho|'
+             'sigma|tau|(var)?phi|psi|omega|ell')
+    greek = {m[0] for m in re.finditer(rf'\\({names})\b', tex)}
+    return greek | {*re.findall('[A-Za-z]', re.sub(r'\\[A-Za-z]+', ' ', tex))}
+
+SHARED = letters(NOTATION.read_text(encoding='utf-8')) | {'e', 'd', 'T'}  # e^x, dy/dx, transposed
+
+@pytest.mark.parametrize('nb', CHAPTERS.values(), ids=lambda nb: nb.name)
+def test_every_letter_is_in_the_notation(nb):
+    lacking = letters('\n\n'.join(nb.markdown)) - SHARED - letters('\n'.join(nb.letters))
+    assert not lacking, (f'{nb.name}: {sorted(lacking)}; use a letter of the notation page, or '
+                         'give it a row in the table | letter | of "In short"')
+
+def test_letters():
+    text = r'$\text{no} \cdot \frac{a_i}{\eta}$ `$x$` $$\begin{aligned} B \end{aligned}$$'
+    assert letters(text) == {'a', 'i', 'B', r'\eta'}
 
 def test_every_chapter_and_every_line():
-    chapters = {p.name[:2] for p in (ROOT/'nbs').glob('[0-9]*.ipynb')}
-    assert {p.values[0].chapter for p in ROWS} == chapters
-    for n in chapters:
+    for n, nb in CHAPTERS.items():
         labels = [p.values[0].cells[''] for p in ROWS if p.values[0].chapter == n]
-        assert sorted(labels) == sorted(globals()[f'chapter_{n}']()[1]), n
+        assert labels, f'{nb.name}: add "In short" with a table | | formula | code | shape |'
+        if f'chapter_{n}' in globals():
+            assert sorted(labels) == sorted(globals()[f'chapter_{n}']()[1]), nb.name
+        ops = [op for op in OPS.values() if op.backward.__module__ == f'backprop_nb.{nb.module}']
+        want = sum(1 + len(op.wrt(op.inputs(Draw()))) for op in ops)
+        assert len(labels) >= want, (f'{nb.name}, In short: {len(labels)} rows, want one for each '
+                                     f'forward function and for each gradient, {want}')
 
 @pytest.mark.parametrize('label, old, new', [
     ('05 weights', 'inp.t()', 'inp'), ('05 bias', 'sum(0)', 'mean(0)'),

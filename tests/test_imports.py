@@ -5,7 +5,8 @@ import pytest
 from course import ROOT, notebooks
 
 NUMBER = {nb.module: nb.number for nb in notebooks() if nb.number}  # of the chapters
-MODULES = sorted(p for p in (ROOT/'backprop_nb').glob('*.py') if p.stem not in ('__init__', '_modidx'))
+MODULES = sorted(p for p in (ROOT/'backprop_nb').glob('*.py')
+                 if p.stem not in ('__init__', '_modidx'))
 
 def imported(code, package='backprop_nb'):
     "The modules of `package` that `code` imports, wherever in it, those named in a text, too."
@@ -16,8 +17,8 @@ def imported(code, package='backprop_nb'):
             base = '.'.join(filter(None, [package if node.level else '', node.module]))
             names = [f'{base}.{a.name}' for a in node.names] if base == package else [base]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names = re.findall(rf'^{package}\.\w+$|(?<=from ){package}\.\w+(?= import)', node.value,
-                               re.M)
+            name = rf'{package}\.\w+'
+            names = re.findall(rf'^{name}$|(?<=from ){name}(?= import)', node.value, re.M)
         else: continue
         yield from (n.split('.')[1] for n in names if n.startswith(package + '.'))
 
@@ -47,12 +48,26 @@ def f():
 
 def test_imports_run_downward(): assert not [*upward(arrows())]
 
-@pytest.mark.parametrize('module, other', [('clinic', 'all'), ('checker', 'answers'), ('mse', 'relu'),
-                                           ('operation', 'conv'), ('graph', 'graph2')])
+@pytest.mark.parametrize('module, other', [
+    ('clinic', 'all'), ('checker', 'answers'), ('mse', 'relu'), ('operation', 'conv'),
+    ('graph', 'graph2')])
 def test_upward_is_seen(module, other):
     graph = arrows() | {'graph2': {'graph'}}
     graph[module] = graph[module] | {other}
     assert [*upward(graph)]
+
+def private(path):
+    "The private names that a module defines at its top."
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        targets = getattr(node, 'targets', [])
+        names = [node.name] if hasattr(node, 'name') else [getattr(t, 'id', '') for t in targets]
+        yield from (n for n in names if re.match('_[A-Za-z]', n))
+
+def test_a_private_name_means_one_thing():
+    homes = {}
+    for p in MODULES:
+        for n in {*private(p)}: homes.setdefault(n, []).append(p.stem)
+    assert len(homes) > 50 and not {n: m for n, m in homes.items() if len(m) > 1}
 
 def test_core_imports_torch_alone():
     code = '''
@@ -63,5 +78,6 @@ print(json.dumps([sorted({m.split('.')[0] for m in set(sys.modules) - before}),
                   'backprop_nb.answers' in sys.modules]))'''
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     names, answers = json.loads(out.stdout)
-    assert not {'matplotlib', 'torchvision', 'tqdm', 'safetensors', 'sympy'} & {*names}
+    late = {'matplotlib', 'torchvision', 'tqdm', 'safetensors', 'sympy'}
+    assert not late & {*names}
     assert not answers, 'the answers load when an exercise is asked for'

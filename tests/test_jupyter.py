@@ -156,7 +156,7 @@ def test_formulas_are_there(page, chapter, saved):
                  for t in tokens(MATHS, c.source))
     done = "([panel, n]) => panel.querySelectorAll('mjx-container').length >= n"
     page.wait_for_function(done, arg=[chapter.element_handle(), wanted])
-    assert chapter.locator('mjx-container').count() == wanted > 20
+    assert chapter.locator('mjx-container').count() == wanted > 0
     assert not bad_formulas(chapter)
 
 def test_what_is_saved_is_what_the_course_has(page, chapter, saved, folder):

@@ -1,9 +1,11 @@
 "The shape that all notebooks share."
-import base64, json
+import base64, json, re
 from importlib import import_module
 import nbformat, pytest, sync
 from course import Notebook, chapters, notebooks
 from run_course import ROOT
+import backprop_nb.all
+from backprop_nb.operation import OPS
 
 CFG = sync.settings()
 SETUP = f"import sys\nif 'google.colab' in sys.modules:\n    %pip install -q {CFG['lib_name']}"
@@ -59,7 +61,8 @@ def test_cells_are_short(nb):
 
 def test_pictures_are_sharp(nb):
     "Twice as many pixels each way as the place that a picture takes."
-    for o in (o for c in nb.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})):
+    outputs = [o for c in nb.cells for o in c.get('outputs', [])]
+    for o in (o for o in outputs if 'image/png' in o.get('data', {})):
         pixels = int.from_bytes(base64.b64decode(o.data['image/png'])[16:20], 'big')  # PNG: IHDR
         assert pixels >= 2*o.metadata.get('image/png', {}).get('width', pixels)
 
@@ -76,7 +79,6 @@ def test_numpy_goes_by_the_cpu(nb):
     assert not [x for x in code_lines(nb) if '.numpy()' in x[1] and '.cpu()' not in x[1]]
 
 def test_public_names_are_in_all():
-    import backprop_nb.all
     for nb in notebooks():
         if nb.module and not nb.command:
             public = import_module(f'backprop_nb.{nb.module}').__all__
@@ -85,3 +87,16 @@ def test_public_names_are_in_all():
 
 def test_chapter_says_what_it_builds_on():
     for nb in chapters(): assert nb.needs and nb.title and nb.summary
+
+PAIRS = {n: op for n, op in OPS.items() if op.backward.__name__[0] != '_'}  # not made of others
+
+@pytest.mark.parametrize('op', PAIRS.values(), ids=PAIRS)
+def test_operation_is_checked_in_its_chapter(op):
+    "By a check that passes, and by one that a planted slip must not pass."
+    nb, = [nb for nb in notebooks() if op.backward.__module__ == f'backprop_nb.{nb.module}']
+    cells = [c for c in nb.code if 'check_grads' in c]
+    names = {op.name, op.backward.__name__}
+    assert any(names & {*re.findall(r'\w+', c)} for c in cells), (
+        f'{nb.name}: add check_grads({op.name}, {op.backward.__name__}, ...) to "Check it"')
+    assert any('refused(' in c for c in cells), (
+        f'{nb.name}: plant a slip that it refuses: refused(check_grads, {op.name}, slip, ...)')

@@ -12,6 +12,10 @@ from run_course import ROOT
 SITE = ROOT/'site'
 NAMES = 'x[0] x[1] y w1[0,0] w1[0,1] w1[1,0] w1[1,1] b1[0] b1[1] w2[0] w2[1] b2'.split()
 PARAMS = 'w1', 'b1', 'w2', 'b2'
+TEXT = (SITE/'play.md').read_text('utf-8')
+THINGS = [''] + re.split(r'^\d\. ', TEXT, flags=re.M)[1:]  # to try: number 1 is THINGS[1]
+
+def told(k): return {float(x) for x in re.findall(r'-?\d+(?:\.\d+)?', THINGS[k])}
 
 # ---- the package's side: a network as plain numbers, and all that can be said about it
 
@@ -78,7 +82,7 @@ def arrows(net):
 @pytest.fixture(scope='module')
 def address(tmp_path_factory):
     "The page's block of HTML in a page of its own, beside the files that it asks for."
-    blocks = re.findall(r'```\{raw\} html\n(.*?)```', (SITE/'play.md').read_text('utf-8'), re.S)
+    blocks = re.findall(r'```\{raw\} html\n(.*?)```', TEXT, re.S)
     folder = tmp_path_factory.mktemp('play')
     (folder/'play.html').write_text('<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>play</title><body>'
@@ -213,10 +217,14 @@ def test_step_is_sgd(page):
 
 def test_steps_and_reset(page):
     for _ in range(9): one(page, 'lr').press('ArrowRight')
-    page.click('#play-step')
-    assert text(page, 'loss') == 'L = 10.79' and 'The loss rose' in text(page, 'steps')
-    page.click('#play-step')
-    assert 'rose' not in text(page, 'steps')
+    net, rose = start(page), set()
+    for _ in range(2):
+        before, net = loss_of(net), page.evaluate('n => play.step(n, 0.1)', net)
+        page.click('#play-step')
+        assert near(text(page, 'loss').removeprefix('L = '), loss_of(net))
+        assert ('The loss rose' in text(page, 'steps')) == (loss_of(net) > before)
+        rose.add(loss_of(net) > before)
+    assert rose == {True, False}, 'both are tried'
     page.click('#play-reset')
     assert_shows(page, start(page))
     assert text(page, 'steps') == 'No step taken yet.'
@@ -224,10 +232,11 @@ def test_steps_and_reset(page):
 def test_sliders_follow_a_step(page):
     "A slider snaps to tenths, the number does not; the next key starts from the slider."
     page.click('#play-step')
-    slider = one(page, 'b2')
-    assert text(page, 'value-b2') == '0.23' and slider.input_value() == '0.2'
+    slider, value = one(page, 'b2'), page.evaluate('play.step(play.START, 0.01).b2')
+    at = float(slider.input_value())
+    assert near(text(page, 'value-b2'), value) and at == round(value, 1) != value
     slider.press('ArrowRight')
-    assert text(page, 'value-b2') == '0.3'
+    assert near(text(page, 'value-b2'), at + .1)
 
 def assert_chain(page, net, name):
     "The tables of the chain: each factor is what it says it is, products and their sum are right."
@@ -304,14 +313,15 @@ def test_finite_difference(page, h):
                 assert abs(shown - g) <= 10**-digits * max(abs(shown), abs(g)) * 1.1
 
 def test_a_kink_spoils_the_difference(page):
+    def digits(): return int(re.search(r'They agree in (\d+) digits', text(page, 'agree'))[1])
     one(page, 'choose').select_option('w1[0,0]')
     one(page, 'h').select_option('1')
-    assert text(page, 'slope') == '−4.375' and text(page, 'product') == '−6'
-    assert text(page, 'agree').startswith('They differ by 1.6 ')
+    seen = {number(text(page, what)) for what in ('slope', 'product')}
+    assert len(seen) == 2 and seen <= told(5) and 'They differ' in text(page, 'agree')
     one(page, 'h').select_option('0.3')
-    assert text(page, 'kink') == '' and 'They agree in 1' in text(page, 'agree')
+    assert text(page, 'kink') == '' and digits() > 10
     one(page, 'h').select_option('1e-8')
-    assert re.match(r'They agree in [789] digits', text(page, 'agree'))
+    assert 5 < digits() < 11, 'about half of them are lost'
 
 def test_a_slider_chooses(page):
     "By focus, and by a move without it, as some browsers have it."
@@ -321,19 +331,25 @@ def test_a_slider_chooses(page):
     assert one(page, 'choose').input_value() == 'b2' and text(page, 'value-b2') == '1'
 
 def test_boxes_choose(page):
-    for box in ('x[1]', 'w2[0]', 'y'):
+    "A click on a box chooses it, and lights every arrow on a way from it to the loss."
+    def arrows(which=''):
+        lit = page.locator(f'#play-graph .arrow{which}')
+        return set(lit.evaluate_all('l => l.map(a => a.dataset.arrow)'))
+    for box in ('x[1]', 'w2[0]', 'y', 'x[0]'):
         page.locator(f'[data-box="{box}"]').click()
         assert one(page, 'choose').input_value() == box
-    lit = page.locator('#play-graph .arrow.on').evaluate_all('l => l.map(a => a.dataset.arrow)')
-    assert lit == ['y L', 'L end']
-    page.locator('[data-box="x[0]"]').click()
-    assert page.locator('#play-graph .arrow.on').count() == 8
+        ends, way = {box}, set()
+        while more := {a for a in arrows() - way if a.split()[0] in ends}:
+            way |= more
+            ends |= {a.split()[1] for a in more}
+        assert arrows('.on') == way and 'end' in ends
 
 def test_five_things_to_try(page):
-    "What the page promises under its five headings comes about."
-    grads = lambda: {n: number(g) for n,(_,g) in shown(page)['rows'].items()}
+    "What the page promises under its five headings comes about, with the numbers that it tells."
+    def grads(): return {n: number(g) for n,(_,g) in shown(page)['rows'].items()}
     weights = {n: abs(g) for n,g in grads().items() if n[0] in 'wb'}
-    assert max(weights, key=weights.get) == 'w1[0,1]' and weights['w1[0,1]'] == 7.2
+    largest = max(weights, key=weights.get)
+    assert f'`{largest}`' in THINGS[1] and weights[largest] in told(1)
     one(page, 'x[1]').fill('0')
     assert {n for n,g in grads().items() if g == 0} == {'w1[1,0]', 'w1[1,1]'}
 
@@ -346,10 +362,12 @@ def test_five_things_to_try(page):
 
     page.click('#play-reset')
     one(page, 'choose').select_option('x[0]')
-    assert text(page, 'total') == '∂L/∂x[0] = −1.5 + 3.6 = 2.1'
+    shares, total = [[number(x) for x in part.split(' + ')]
+                     for part in text(page, 'total').split(' = ')[1:]]
+    assert len(shares) == 2 and set(shares) <= told(3) and math.isclose(sum(shares), *total)
     one(page, 'w2[1]').fill('-0.5')
     one(page, 'choose').select_option('x[0]')
-    assert text(page, 'total') == '∂L/∂x[0] = −0.8 + 0.8 = 0'
+    assert -0.5 in told(3) and text(page, 'total').endswith(' = 0')
 
     page.click('#play-reset')
     for _ in range(5): page.click('#play-step')
@@ -379,4 +397,7 @@ def test_every_control_has_a_name(page):
         for el in page.locator(f'#play {kind}').all():
             assert el.evaluate('e => (e.labels?.[0] ?? e).textContent.trim()')
     assert page.get_by_role('img', name='The network as a graph').count() == 1
-    assert 'w1[0,0] is 0.5, gradient −6;' in page.locator('#play-desc').text_content()
+    net = start(page)
+    value, grad = get(net, 'w1[0,0]'), get(gradients(net)[1], 'w1[0,0]')
+    says = f'w1[0,0] is {value:g}, gradient {grad:g};'.replace('-', '−')
+    assert says in page.locator('#play-desc').text_content()

@@ -215,3 +215,15 @@ def test_fault_of_optimiser_is_seen(cls, fault):
     faulty = type('Faulty', (cls,), {'step': lambda self: fault(self, super(faulty, self).step)})
     theirs, options = OPTIMISERS[cls]
     with pytest.raises(AssertionError): descends(theirs, faulty, options, phases=[Phase.generate])
+
+# ---- what comparing with torch cannot show
+
+@pytest.mark.parametrize('score, targ', [(20., 0.9999), (1e4, 1 - 2**-20), (-1e4, 2**-20),
+                                         (-1e4, 1e-9), (80., 1.), (-80., 0.)])
+def test_nothing_cancels_in_bce_with_logits(score, targ):
+    "A large score and a soft target near its own side: six digits of a small loss are right."
+    z, y = torch.tensor(score), torch.tensor(targ)
+    size, wrong = z.double().abs(), (y if score < 0 else 1 - y).double()
+    want = wrong * size + torch.log1p(torch.exp(-size))
+    torch.testing.assert_close(backprop_nb.all.bce_with_logits(z, y).double(), want,
+                               rtol=1e-6, atol=1e-38)

@@ -42,6 +42,20 @@ def arrived(out, g=None):
 def net(optimiser=SGD):
     model = Model([Lin(rand(4, 3), zeros(3))], CrossEntropy())
     return model, optimiser(model.parameters(), lr=.1)
+class Same(Module):
+    def forward(self, x): return x
+class HalfModule(Module): pass
+class SameModule(Same): pass
+def back(module):
+    "There and back, with nothing arriving at the output."
+    module(rand(3))
+    module.backward()
+def after_failure(model):
+    "A way back, after a pass that went well and one that failed."
+    model(rand(5, 3), rand(5, 3))
+    with pytest.raises(ShapeError): model(rand(5, 3), rand(4, 3))
+    model.backward()
+def tied(w, other): return [Lin(w, zeros(3)), Relu(), Lin(other, zeros(3))], Mse()
 def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
@@ -66,15 +80,18 @@ POOLS = [
     ((WINDOW[0], 2, -1), RangeError, 'stride is -1', 'want 1 or more'),
     ((WINDOW[0], 1.5), ArgumentError, 'size is 1.5', 'whole number'),
     ((WINDOW[0], True), ArgumentError, 'size is True', 'whole number'),
-    ((WINDOW[0], 6), ShapeError, '6 x 6', '5 x 5')]
-UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1')]
+    ((WINDOW[0], 6), ShapeError, '6 x 6', '5 x 5'),
+    ((rand(1, 2, 5, 3), 4), ShapeError, '4 x 4', '5 x 3'),
+    ((rand(1, 2, 0, 5), 2), ShapeError, '(1, 2, 0, 5)', 'at least 1')]
+UNIT = [((rand(3), rand(3) - 2), RangeError, 'targ has values from -', 'want 0 to 1'),
+        ((rand(3), rand(3) + 1), RangeError, 'targ has values from 1', 'want 0 to 1')]
 PROBABILITIES = [((rand(3) + 2, rand(3)), RangeError, 'values from 2.', 'want 0 to 1'),
                  ((rand(3) * math.nan, rand(3)), RangeError, 'nan', 'want 0 to 1')]
 LABELS = [
     ((rand(3, 4), whole(3) + 4), RangeError, 'targ holds 4', 'from 0 to 3'),
     ((rand(3, 4), whole(3) - 1), RangeError, 'targ holds -1', 'from 0 to 3'),
     ((rand(3, 4), whole(3).int()), DtypeError, 'targ is torch.int32', 'want torch.int64')]
-PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(3, 1)', '(1, 3)', 'want (N, 1) and (N,), or equal'),
+PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(1, 3)', 'want (N, 1) and (N,), or equal'),
          ((rand(3), rand(3).cfloat()), DtypeError, 'targ is torch.complex64', 'float32 or whole')]
 WINDOWS = [  # beside what the records say
     ((*WINDOW, 0), RangeError, 'stride is 0', 'want 1 or more'),
@@ -82,14 +99,24 @@ WINDOWS = [  # beside what the records say
     ((*WINDOW, 1.5), ArgumentError, 'stride is 1.5', 'whole number'),
     ((*WINDOW, (1, 2)), ArgumentError, 'stride is (1, 2)', 'whole number'),
     ((WINDOW[0], rand(3, 2, 0, 2), rand(3)), ShapeError, '(3, 2, 0, 2)', 'at least 1'),
-    ((WINDOW[0], rand(3, 2, 6, 2), rand(3)), ShapeError, '6 x 2', '5 x 5')]
+    ((WINDOW[0], rand(3, 2, 6, 2), rand(3)), ShapeError, '6 x 2', '5 x 5'),
+    ((WINDOW[0], rand(3, 2, 2, 6), rand(3)), ShapeError, '2 x 6', '5 x 5'),
+    ((WINDOW[0], rand(3, 2, 2, 8), rand(3), 1, 1), ShapeError, '2 x 8', '7 x 7'),
+    ((rand(1, 0, 5, 5), rand(3, 0, 2, 2), rand(3)), ShapeError, '(1, 0, 5, 5)', 'at least 1')]
 OPTIMISER = [
     ((rand(3), .1), ArgumentError, 'one tensor', 'want a list'),
     (([], .1), RangeError, 'empty'),
     (([whole(3)], .1), DtypeError, 'params[0]', 'float'),
     (([x := rand(3), x], .1), ReuseError, 'params[1]', 'params[0] once more'),
     (([rand(3)], -1), RangeError, 'lr is -1', 'want 0 <='),
-    (([rand(3)], 'fast'), ArgumentError, "lr is 'fast'", 'want ')]
+    (([rand(3)], 'fast'), ArgumentError, "lr is 'fast'", 'want '),
+    (([rand(3)], None), ArgumentError, 'lr is None', 'an int or float'),
+    (([rand(3)], True), ArgumentError, 'lr is True', 'an int or float'),
+    (([rand(3)], math.nan), RangeError, 'lr is nan', 'want 0 <= lr < inf'),
+    (([rand(3)], math.inf), RangeError, 'lr is inf', 'want 0 <= lr < inf'),
+    (([rand(3), [1., 2.]], .1), DtypeError, 'params[1] is [1.0, 2.0]', WANT_TENSOR),
+    (([rand(3).requires_grad_()], .1), DtypeError, 'params[0]', 'requires_grad=True'),
+    (([rand(2), y := rand(3, 3), y.t()], .1), ReuseError, 'params[2]', 'params[1] once more')]
 
 REFUSALS = {  # rows of arguments, or of a function without any; type of the error, words in it
     'Value': [
@@ -133,13 +160,26 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((rand(3, 4), rand(3), rand(5, 2), rand(2), rand(2, 1), rand(1)), ShapeError, '(5, 2)'),
         ((rand(3, 4), rand(3), rand(4, 2), rand(2), rand(3, 1), rand(1)), ShapeError, '(3, 1)')],
     'Module': [(lambda: Module()(rand(3)), MethodError, 'forward'),
+               (lambda: HalfModule()(rand(3)), MethodError, 'HalfModule.forward'),
+               (lambda: back(SameModule()), MethodError, 'SameModule.bwd'),
+               (lambda: HalfModule().backward(), OrderError, 'HalfModule: backward before forward'),
                (lambda: Module().backward(), OrderError, 'before forward')],
-    'Relu': called(Relu(), ANY), 'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
-    'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)')],
+    'Relu': [*called(Relu(), ANY), (lambda: back(Relu()), UpstreamError, 'nothing has arrived')],
+    'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
+    'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)'),
+            (lambda: net()[0](rand(2, 5), whole(2)), ShapeError, '(2, 5)', '(4, 3)')],
     'Model': [
         ((Relu(), Mse()), ArgumentError, 'layers', 'want a list of Modules'),
+        ((Relu, Mse()), ArgumentError, 'layers is of type type', 'want a list of Modules'),
         (([Relu(), 3], Mse()), ArgumentError, 'layer 1 is 3', 'want a Module'),
-        (([Relu(), one := Relu(), one], Mse()), ReuseError, 'layer 2 (Relu)', 'layer 1 once more'),
+        (([Relu(), Relu], Mse()), ArgumentError, 'layer 1 is <class', 'such as Relu()'),
+        (([Relu(), one := Relu(), one], Mse()), ReuseError, 'layer 2 (Relu) is layer 1 once more',
+         'remembers its last input only'),
+        (([two := Mse()], two), ReuseError, 'layer 1 (Mse) is layer 0 once more'),
+        (tied(w := rand(3, 3), w), ReuseError, 'parameter 2 (of shape (3, 3)) is parameter 0 once',
+         'the sum of both shares'),
+        (tied(w, w.t()), ReuseError, 'parameter 2', 'parameter 0 once more', 'the sum of both'),
+        (lambda: after_failure(Model([Relu()], Mse())), OrderError, 'before forward'),
         (lambda: Model([Relu()], Mse()).backward(), OrderError, 'before forward')],
     'bce': UNIT + PROBABILITIES, 'bce_grad': UNIT + PROBABILITIES,
     'bce_with_logits': UNIT, 'bce_with_logits_grad': UNIT,
@@ -150,17 +190,35 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([rand(3)], .1, 1), RangeError, 'momentum is 1', '< 1'),
         (([rand(3)], .1, 0., -1), RangeError, 'weight_decay is -1', '0 <='),
         (lambda: SGD([rand(3)], .1).step(), UpstreamError, 'params[0]', '(3,)', 'run backward'),
-        (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)')],
+        (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)'),
+        (lambda: SGD([arrived(rand(3), rand(1))], .1).step(), ShapeError, '(1,)', '(3,)'),
+        (lambda: SGD([arrived(rand(3), double(3))], .1).step(), ShapeError, 'float64', 'float32'),
+        (lambda: setattr(SGD([rand(3)], .1), 'lr', -1), RangeError, 'lr is -1', 'want 0 <=')],
     'Adam': OPTIMISER + [
         (([rand(3)], .1, (1, 0)), RangeError, 'betas[0] is 1', '< 1'),
+        (([rand(3)], .1, (0.9, 1.)), RangeError, 'betas[1] is 1', '< 1'),
+        *((([rand(3)], .1, betas), RangeError, 'betas is', 'want two numbers')
+          for betas in (0.9, (0.9,), (0.9, 0.9, 0.9))),
         (([rand(3)], .1, (0, 0), -1), RangeError, 'eps is -1', '0 <='),
         (lambda: Adam([rand(3)]).step(), UpstreamError, 'params[0]', '(3,)', 'run backward')],
     'kaiming': [((3,), ShapeError, '(3,)', 'want (d, m)'), ((3, -1), ShapeError, '(3, -1)'),
-                (('a', 3), ShapeError, "('a', 3)")],
+                (('a', 3), ShapeError, "('a', 3)"), ((), ShapeError, '()'),
+                ((3, 4, 5), ShapeError, '(3, 4, 5)'),
+                ((0, 3), ShapeError, '(0, 3)'), ((3, 2.), ShapeError, '(3, 2.0)')],
     'mlp': [((3,), ShapeError, '(3,)', 'two or more')],
     'accuracy': [
         (lambda: accuracy(net()[0], 3), ArgumentError, 'data is int', 'TensorDataset'),
-        (lambda: accuracy(net()[0], (rand(3, 4), whole(4))), ShapeError, '3', '4', 'length')],
+        (lambda: accuracy(net()[0], (rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
+        *((lambda data=data: accuracy(net()[0], data), error, want) for data, error, want in [
+            ('digits', ArgumentError, 'or two tensors'),
+            ([rand(3, 4), [1, 2]], ArgumentError, 'or two tensors'),
+            ([rand(3, 4)], ShapeError, 'want two of one length'),
+            ([rand(0, 4), whole(0)], ShapeError, 'want two of one length'),
+            ([rand(3, 4), whole(3), whole(3)], ShapeError, 'want two of one length')]),
+        *((lambda shape=shape, targ=targ: accuracy(Model([Same()], Mse()), (rand(shape), targ)),
+           ShapeError, 'want outputs (N, C)', 'no classes') for shape, targ in [
+            ((3, 1), rand(3)), ((3,), rand(3)), ((3, 2), rand(3, 2)), ((2, 3, 2), rand(2, 3, 2)),
+            ((3, 1), whole(3)), ((3, 2), whole(3, 2))])],
     'fit': [
         (lambda: fitted(3), ArgumentError, 'data is int', 'TensorDataset'),
         (lambda: fitted((rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
@@ -168,6 +226,12 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: fitted(epochs=-1), RangeError, 'epochs is -1', '0 or more'),
         (lambda: fitted(epochs=1.5), ArgumentError, 'epochs is 1.5', 'whole number'),
         (lambda: fitted(batch_size=0), RangeError, 'batch_size is 0', '1 or more'),
+        (lambda: fitted(epochs=True), ArgumentError, 'epochs is True', 'whole number'),
+        (lambda: fitted(seed=-1), RangeError, 'seed is -1', '0 or more'),
+        (lambda: fitted(valid=(rand(0, 4), whole(0))), ShapeError, 'valid has', '[0, 0]'),
+        (lambda: fitted(history={}), ArgumentError, 'history is dict', 'want a History'),
+        (lambda: fitted(opt=torch.optim.SGD([rand(2)], lr=1)), ArgumentError,
+         'torch.optim.sgd.SGD'),
         (lambda: fitted(opt=SGD([rand(2)], .1)), RangeError, 'optimizer', 'model')],
     'save_state': [
         (lambda: save_state(FOLDER/'a', net()[0], net()[1], History()), RangeError, 'params[0]'),
@@ -279,7 +343,8 @@ def mistaken(op):
         if k in op.wrt(inputs): yield but(k, inputs[k].long()), 'torch.int64'
         elif not inputs[k].is_floating_point(): yield but(k, inputs[k].float()), 'torch.float32'
         floats = sum(inputs[k].is_floating_point() for k, _ in tensors(op, inputs))
-        if inputs[k].is_floating_point() and floats > 1: yield but(k, inputs[k].double()), 'torch.float64'
+        if inputs[k].is_floating_point() and floats > 1:
+            yield but(k, inputs[k].double()), 'torch.float64'
 
 def with_out(op, inputs=None, change=lambda out: out):
     "Inputs, and an output at which a gradient has arrived, changed."

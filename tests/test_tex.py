@@ -104,9 +104,8 @@ def test_formulas_keep_to_the_subset(path):
 
 def test_the_course_has_formulas():
     def count(p): return sum(t.type[:4] == 'math' for s in texts(p) for t in tokens(MATHS, s))
-    found = {p.stem: count(p) for p in PAGES}
-    assert sum(found.values()) > 1000 and found['05_linear'] > 50
-    assert ENVIRONMENTS and len(ALLOWED) > 50
+    derive = [p for p in PAGES if p.stem[:2].isdigit() and p.stem != '01_data']
+    assert ENVIRONMENTS and derive and all(map(count, derive))
 
 @pytest.mark.parametrize('text', [
     r'$\frac{a}{b}$, then $x$', '$$a\n= b$$',

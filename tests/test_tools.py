@@ -1,6 +1,6 @@
 "The tools see what they are there to see."
-import re, shutil
-import pytest, nbformat, run_course, sync
+import re, shutil, subprocess, sys, sysconfig
+import course, pytest, nbformat, run_course, sync
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from outputs import compare
 from run_course import ROOT
@@ -52,6 +52,34 @@ def test_run_course(tmp_path, capsys):
     assert (tmp_path/'out'/'02_good.ipynb').exists()
     assert run_course.main([tmp_path/'00_good.ipynb'], tmp_path/'out') == 0
 
+def nbdev_test(tree, name):
+    "`nbdev_test` for one notebook, as CONTRIBUTING has it."
+    cmd = shutil.which('nbdev_test', path=sysconfig.get_path('scripts'))
+    return subprocess.run([cmd, '--path', f'nbs/{name}.ipynb'], cwd=tree, capture_output=True,
+                          text=True)
+
+def test_nbdev_test(copy):
+    assert nbdev_test(copy, '04_relu').returncode == 0
+    nbformat.write(nb(source='1/0'), copy/'nbs'/'bad.ipynb')
+    r = nbdev_test(copy, 'bad')
+    assert r.returncode and 'ZeroDivisionError' in r.stdout + r.stderr
+
+def ruff(path):
+    "What ruff says of a file, by the rules of this project."
+    cmd = [sys.executable, '-m', 'ruff', 'check', '--no-cache', '--config', ROOT/'pyproject.toml']
+    return subprocess.run([*cmd, path], capture_output=True, text=True).stdout
+
+@pytest.mark.parametrize('source, says', [
+    ('import os', 'F401'), ('def f(): return x', 'F821'), (f'x = {"1 + " * 25}1', 'E501'),
+    ('def f(x=[]): return x', 'B006'), ('import os, sys; f = os, sys\nx = dict(a=1)', 'passed')])
+def test_ruff(tmp_path, source, says):
+    (tmp_path/'a.py').write_text(source + '\n')
+    assert says in ruff(tmp_path/'a.py')
+
+def test_ruff_reads_notebooks(tmp_path):
+    nbformat.write(nb(source='%config a = 1\nf(x)'), tmp_path/'a.ipynb')
+    assert ruff(tmp_path/'a.ipynb').count('F821') == 2
+
 @pytest.fixture
 def project(tmp_path):
     "A project of settings.ini and an index."
@@ -98,3 +126,29 @@ def test_links_to_the_project():
     other = 'https://github.com/other/thing'
     assert sync.relink(old, 'x', cfg) == f"{cfg['git_url']}/blob/{cfg['branch']}/nbs/a.ipynb"
     assert sync.relink(other, 'x', cfg) == other
+
+def test_fold():
+    codes = '#| export\n#| fold Show the checks\n1', '2'
+    book = new_notebook(cells=[*map(new_code_cell, codes)])
+    assert course.fold(book) and not course.fold(book)
+    assert [c.metadata.get('jupyter') for c in book.cells] == [{'source_hidden': True}, None]
+    book.cells[0].source = '1'
+    assert course.fold(book) and 'jupyter' not in book.cells[0].metadata
+
+@pytest.mark.parametrize('name, old', [
+    ('index', '| [04 ReLU]'), ('index', 'from backprop_nb.relu import *'),
+    ('teachers', '| [04 ReLU]'), ('answers', 'from backprop_nb.relu import *')])
+def test_lists_follow_the_chapters(name, old):
+    text = (ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf-8')
+    lines = text.split('\n')
+    stale = '\n'.join(x for x in lines if old not in x)
+    assert stale != text and course.made(name, stale) == course.made(name, text) == text
+
+def test_a_chapter_says_what_it_is():
+    nb = course.Notebook(ROOT/'nbs'/'04_relu.ipynb')
+    assert (nb.number, nb.short, nb.module) == ('04', 'ReLU', 'relu')
+    assert nb.exports == ['relu', 'relu_grad']
+    assert nb.formulas and all('](#' not in block for block in nb.formulas)
+    assert not any(block.startswith(course.LETTERS) for block in nb.formulas)
+    assert nb.minutes > 0 and nb.exercises > 0 and not nb.command
+    assert course.Notebook(ROOT/'nbs'/'demo.ipynb').command

@@ -1,26 +1,43 @@
-"What is generated is up to date: the package, the README, links; and the notebooks are clean."
-import subprocess, sys
-import pytest, sync
+"What is generated is up to date and clean: the hooks of .pre-commit-config.yaml change nothing."
+import shlex, shutil, subprocess, sys, sysconfig
+import pytest, yaml
 from run_course import ROOT
 
-def python(code, cwd): subprocess.run([sys.executable, '-c', code], cwd=cwd, check=True)
+CONFIG = yaml.safe_load((ROOT/'.pre-commit-config.yaml').read_text(encoding='utf-8'))
+HOOKS = {hook['id']: hook['entry'] for repo in CONFIG['repos'] for hook in repo['hooks']}
 
-def texts(folder, pattern):
-    return {p.name: p.read_text(encoding='utf-8') for p in sorted(folder.glob(pattern))}
+def files(tree) -> dict:
+    "What each file of a copy holds, whatever its line ends, but for what git ignores."
+    paths = [p for p in tree.rglob('*') if p.is_file()
+             and not {'__pycache__', '.ruff_cache'} & set(p.parts)]
+    return {p.relative_to(tree).as_posix(): p.read_bytes().replace(b'\r\n', b'\n') for p in paths}
 
-def differing(a, b): return sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
+def run(entry, tree):
+    name, *args = shlex.split(entry)
+    scripts = sysconfig.get_path('scripts')
+    cmd = sys.executable if name == 'python' else shutil.which(name, path=scripts)
+    return subprocess.run([cmd, *args], cwd=tree, capture_output=True, text=True)
 
-def test_package_is_what_nbdev_exports(copy):
-    for p in (copy/'backprop_nb').glob('*.py'):
-        if p.name != '__init__.py': p.unlink()  # a module that has lost its notebook stays away
-    python('from nbdev.doclinks import nbdev_export; nbdev_export()', copy)
-    stale = differing(texts(ROOT/'backprop_nb', '*.py'), texts(copy/'backprop_nb', '*.py'))
-    assert not stale, f'run nbdev_export: {stale}'
+@pytest.mark.parametrize('hook', HOOKS)
+def test_hook(copy, hook):
+    before = files(copy)
+    if hook == 'nbdev_export':  # a module that has lost its notebook stays away
+        for p in (copy/'backprop_nb').glob('*.py'):
+            if p.name != '__init__.py': p.unlink()
+    r = run(HOOKS[hook], copy)
+    assert r.returncode == 0, r.stdout + r.stderr
+    after = files(copy)
+    changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    assert not changed, f'run {HOOKS[hook]}: {changed}'
 
-def test_notebooks_are_clean(copy):
-    python('from nbdev.clean import nbdev_clean; nbdev_clean()', copy)
-    unclean = differing(texts(ROOT/'nbs', '*.ipynb'), texts(copy/'nbs', '*.ipynb'))
-    assert not unclean, f'run nbdev_clean: {unclean}'
-
-def test_readme_and_links_follow_index_and_settings(capsys):
-    assert sync.main(check=True) == 0, capsys.readouterr().out
+def test_a_stale_tree_is_seen(copy):
+    clean = files(copy)
+    stale = 'README.md', 'backprop_nb/relu.py', 'nbs/04_relu.ipynb'
+    for name, old, new in zip(stale, ('##', 'def', '"execution_count": null'),
+                              ('###', '\n\ndef', '"execution_count": 7')):
+        text = (copy/name).read_text(encoding='utf-8')
+        (copy/name).write_text(text.replace(old, new), encoding='utf-8')
+        assert files(copy)[name] != clean[name]
+    for hook in ('nbdev_export', 'nbdev_clean', 'sync'):
+        assert run(HOOKS[hook], copy).returncode == 0
+    assert files(copy) == clean

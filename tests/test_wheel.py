@@ -61,7 +61,8 @@ def test_wheel_contents(wheel):
     sample = list(package.glob('mnist_sample/*'))
     names = zipfile.ZipFile(wheel).namelist()
     held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
-    wanted = {p.relative_to(ROOT).as_posix() for p in [*package.glob('*.py'), *sample]}
+    files = [*package.glob('*.py'), package/'py.typed', *sample]
+    wanted = {p.relative_to(ROOT).as_posix() for p in files}
     assert sample and held == wanted
 
 def test_installs_cleanly(env):

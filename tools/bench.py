@@ -32,7 +32,8 @@ def seconds(f, n=1):
 def ratio(ours, theirs, rounds, n=1):
     "Median over the rounds of seconds(ours) / seconds(theirs), and the median seconds of both."
     for f in ours, theirs: seconds(f, max(2, n // 5))
-    pairs = [(seconds(ours, n), seconds(theirs, n)) for _ in tqdm(range(rounds), leave=False, disable=None)]
+    pairs = [(seconds(ours, n), seconds(theirs, n))
+             for _ in tqdm(range(rounds), leave=False, disable=None)]
     return statistics.median(a / b for a, b in pairs), *map(statistics.median, zip(*pairs))
 
 
@@ -112,7 +113,8 @@ def our_step(layers=(784, 50, 10)):
 
 def torch_step(wrap=lambda f: f):
     "The same step by `nn.Sequential`, autograd and `torch.optim.SGD`; `wrap` may compile the loss."
-    net, loss = nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10)), nn.CrossEntropyLoss()
+    net = nn.Sequential(nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10))
+    loss = nn.CrossEntropyLoss()
     opt, forward = torch.optim.SGD(net.parameters(), lr=0.1), wrap(lambda x, y: loss(net(x), y))
 
     def step(x, y): opt.zero_grad(); forward(x, y).backward(); opt.step()
@@ -173,10 +175,12 @@ def epoch():
 
 def convolutions():
     "Forward and both gradients of a 3 x 3 convolution with a border of zeros, against autograd."
-    for N, C, size, filters, bound in (64, 1, 28, 8, 1.0), (64, 8, 14, 16, 1.0), (64, 32, 28, 64, 1.3):
+    sizes = (64, 1, 28, 8, 1.0), (64, 8, 14, 16, 1.0), (64, 32, 28, 64, 1.3)
+    for N, C, size, filters, bound in sizes:
         torch.manual_seed(0)
         x, w, b = torch.rand(N, C, size, size), torch.randn(filters, C, 3, 3), torch.zeros(filters)
-        up, leaves = torch.randn(N, filters, size, size), [t.clone().requires_grad_() for t in (x, w, b)]
+        up = torch.randn(N, filters, size, size)
+        leaves = [t.clone().requires_grad_() for t in (x, w, b)]
 
         def ours():
             out = conv2d(x, w, b, 1, 1)
@@ -241,9 +245,11 @@ if __name__ == '__main__':
     ours, theirs = memory('ours'), memory('autograd')
     print(f'\nbackward pass, 50,000 digits: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB')
     ms = import_ms()
-    print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {"ok" if ms <= 60 else "OVER"})')
-    for name, conv, most, least in ('perceptron', False, 10, 94), ('convolutional network', True, 20, 97):
+    ok = 'ok' if ms <= 60 else 'OVER'
+    print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {ok})')
+    networks = ('perceptron', False, 10, 94), ('convolutional network', True, 20, 97)
+    for name, conv, most, least in networks:
         took, right = learned(conv)
         ok = 'ok' if took <= most and 100*right >= least else 'MISSED'
-        print(f'{name} on the sample: {100*right:.1f} % of the validation digits after {took:.1f} s '
-              f'(at least {least} % in {most} s: {ok})')
+        print(f'{name} on the sample: {100*right:.1f} % of the validation digits '
+              f'after {took:.1f} s (at least {least} % in {most} s: {ok})')

@@ -9,7 +9,6 @@ WORKERS = min(CPUS, 4)
 THREADS = str(CPUS//WORKERS)  # of torch in each worker: more would wait for each other
 PYTEST = ['-m', 'pytest', '-v', '-n', str(WORKERS), '--dist', 'loadfile',  # a file to a worker,
           '--no-loadscope-reorder']                                  # in the order of conftest.py
-NBDEV_TEST = f'from nbdev.test import nbdev_test; nbdev_test(n_workers={WORKERS})'
 
 def tree() -> dict:
     "The checksum of each file that git does not ignore; nothing outside of a git checkout."
@@ -31,18 +30,18 @@ def stream(*args) -> tuple:
     return proc.wait(), last
 
 def main() -> int:
-    needed = ('nbdev', 'nbclient', 'nbconvert', 'pytest', 'xdist', 'hypothesis', 'build',
+    needed = ('ruff', 'nbdev', 'nbclient', 'nbconvert', 'pytest', 'xdist', 'hypothesis', 'build',
               'jupyterlab', 'twine', 'yaml', 'markdown_it', 'mdit_py_plugins', 'playwright',
               'sphinx', 'myst_nb')
     lacking = [m for m in needed if not find_spec(m)]
     if lacking: sys.exit(f'no {", ".join(lacking)} here; run: pip install -e ".[dev]"')
     sys.stdout.reconfigure(errors='replace')  # for consoles that know fewer letters
     before, results = tree(), {}
-    for name, args in {'nbdev_test': ['-c', NBDEV_TEST], 'pytest': PYTEST}.items():
+    for name, args in {'ruff': ['-m', 'ruff', 'check'], 'pytest': PYTEST}.items():
         print(f'== {name}', flush=True)
         start = time.perf_counter()
         code, last = stream(*args)
-        if name == 'nbdev_test': print(last, end='')
+        if name != 'pytest': print(last, end='')
         results[name] = (code == 0, f'{time.perf_counter() - start:.0f} s')
     after = tree()
     changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

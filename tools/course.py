@@ -48,10 +48,16 @@ class Notebook:
     @property
     def headings(self): return re.findall(r'^## (.*)', '\n'.join(self.markdown), re.M)
     @property
+    def lesson(self):
+        "The cells before the exercises."
+        at = [i for i, c in enumerate(self.cells) if c.source.startswith('## Your turn')]
+        return self.cells[:at[0]] if at else self.cells
+    @property
     def minutes(self):
-        "To read and run: prose at 150 words a minute, half a minute for each cell of code."
-        words = sum(len(m.split()) for m in self.markdown)
-        return 5 * round((words/150 + len(self.code)/2) / 5)
+        "To read and run: prose at 150 words a minute, half a minute for a cell of open code."
+        words = sum(len(c.source.split()) for c in self.lesson if c.cell_type == 'markdown')
+        code = [c for c in self.lesson if c.cell_type == 'code' and not summary(c.source)]
+        return 5 * round((words/150 + len(code)/2) / 5)
     @property
     def exercises(self):
         "Minutes of the exercises."
@@ -149,7 +155,7 @@ def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     if not fold(nb) and name not in MADE: return text
-    for kind, make in MADE.get(name, []):
+    for kind, make in MADE.get(name, []) if chapters(root) else []:
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and
                     (c.cell_type == 'markdown' or c.source.startswith('#|')))

@@ -3,9 +3,10 @@
     python tools/make_sample.py FOLDER            writes backprop_nb/mnist_sample/
     python tools/make_sample.py FOLDER --check    compares it with a fresh cut, writes nothing
 
-FOLDER, or FOLDER/MNIST/raw, holds MNIST's two training files, packed (.gz) or not. Needs Python alone.
-The draw orders digits by a hash of their number, so that it does not hang on any random generator: every
-Python cuts the same bytes. (The packed files may differ between versions of zlib; `--check` unpacks them.)
+FOLDER, or FOLDER/MNIST/raw, holds MNIST's two training files, packed (.gz) or not. Needs Python
+alone. The draw orders digits by a hash of their number, so that it does not hang on any random
+generator: every Python cuts the same bytes. (The packed files may differ between versions of zlib;
+`--check` unpacks them.)
 """
 import argparse, gzip, hashlib, io, struct, sys, zlib
 from pathlib import Path
@@ -33,7 +34,7 @@ MNIST's test file was not touched.
   sha256("{seed} draw NUMBER"), where NUMBER counts from 0 in the training file; the first {n_train:,} are for training,
   the next {n_valid} for validation; each part is then put in the order of sha256("{seed} order NUMBER").
 - **Format**: IDX, compressed with gzip. `mnist()` checks the sha256 of the unpacked bytes whenever it reads them.
-"""
+"""  # noqa: E501  (lines of the README, as it is in the package)
 
 def rank(word, i):
     "A fixed number that looks random, for digit `i`."
@@ -52,14 +53,16 @@ def read(folder, name):
     try: raw = unpack(path)
     except (OSError, EOFError, zlib.error) as e: sys.exit(f'{path} cannot be read: {e}')
     found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    if found != md5[name]: sys.exit(f'{path} is not the published file: md5 {found}, expected {md5[name]}')
+    if found != md5[name]:
+        sys.exit(f'{path} is not the published file: md5 {found}, expected {md5[name]}')
     return raw
 
 def draw(labels):
     "Numbers of the digits for training and for validation, in the order in which they are stored."
     train, valid = [], []
     for k in range(10):
-        of_class = sorted((i for i, y in enumerate(labels) if y == k), key=lambda i: rank('draw', i))
+        of_class = [i for i, y in enumerate(labels) if y == k]
+        of_class.sort(key=lambda i: rank('draw', i))
         train += of_class[:n_train]
         valid += of_class[n_train:n_train+n_valid]
     return [sorted(part, key=lambda i: rank('order', i)) for part in (train, valid)]
@@ -70,7 +73,8 @@ def cut(folder):
     images, labels = images[16:], labels[8:]
     digits = [images[i:i+784] for i in range(0, len(images), 784)]
     train, valid = draw(labels)
-    if {digits[i] for i in train} & {digits[i] for i in valid}: sys.exit('an image is in both parts')
+    if {digits[i] for i in train} & {digits[i] for i in valid}:
+        sys.exit('an image is in both parts')
     files = {}
     for part, idx in ('train', train), ('valid', valid):
         files[f'{part}-images-idx3-ubyte'] = (struct.pack('>4B3I', 0, 0, 8, 3, len(idx), 28, 28)
@@ -82,19 +86,23 @@ def cut(folder):
 def pack(raw):
     "Gzip with nothing in it but the data: no time, no file name."
     buf = io.BytesIO()
-    with gzip.GzipFile(filename='', mode='wb', compresslevel=9, fileobj=buf, mtime=0) as f: f.write(raw)
+    with gzip.GzipFile(filename='', mode='wb', compresslevel=9, fileobj=buf, mtime=0) as f:
+        f.write(raw)
     return buf.getvalue()
 
 def write(files, out):
     "Write the packed files and the README."
-    packed = {f'{name}.gz': pack(raw) for name, raw in files.items()} | {'README.md': readme.encode()}
+    packed = {f'{name}.gz': pack(raw) for name, raw in files.items()}
+    packed['README.md'] = readme.encode()
     total = sum(map(len, packed.values()))
-    if total > max_bytes: sys.exit(f'{total:,} bytes, at most {max_bytes:,} are allowed: nothing written')
+    if total > max_bytes:
+        sys.exit(f'{total:,} bytes, at most {max_bytes:,} are allowed: nothing written')
     out.mkdir(parents=True, exist_ok=True)
     for name, data in packed.items():
         (out/name).write_bytes(data)
         print(f'{len(data):>9,} bytes  {name}')
-    print(f'{total:>9,} bytes in all, in {out}\n\nsha256 of the unpacked files, for the notebook 01_data:')
+    print(f'{total:>9,} bytes in all, in {out}\n')
+    print('sha256 of the unpacked files, for the notebook 01_data:')
     for name, raw in files.items(): print(f"    {name!r}: {hashlib.sha256(raw).hexdigest()!r},")
 
 def check(files, out):
@@ -109,7 +117,8 @@ def check(files, out):
     return bad
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('folder', type=Path, help="holds MNIST's training files")
     p.add_argument('--out', type=Path, default=default_out, help='the folder of the sample')
     p.add_argument('--check', action='store_true', help='compare only')

@@ -125,7 +125,8 @@ def tests_of(module) -> list:
 
 def tested(f) -> bool:
     "Do the tests notice a fault that is planted in a copy of the package?"
-    cell, module = running(NBS/f'{f.notebook}.ipynb')[f.cell], Notebook(NBS/f'{f.notebook}.ipynb').module
+    path = NBS/f'{f.notebook}.ipynb'
+    cell, module = running(path)[f.cell], Notebook(path).module
     with tempfile.TemporaryDirectory() as folder:
         copytree(ROOT/'backprop_nb', Path(folder)/'backprop_nb')
         path = Path(folder)/'backprop_nb'/f'{module}.py'
@@ -133,9 +134,9 @@ def tested(f) -> bool:
                                     path.read_text(encoding='utf-8'), maxsplit=1, flags=re.M | re.S)
         path.write_text(f'{head}{good.splitlines()[0]}\n{f.source}\n\n{tail}', encoding='utf-8')
         run = subprocess.run([sys.executable, '-m', 'pytest', '-x', '-q', '-p', 'no:cacheprovider',
-                              '-c', ROOT/'pyproject.toml', *tests_of(module)], cwd=folder, timeout=900,
+                              '-c', ROOT/'pyproject.toml', *tests_of(module)], cwd=folder,
                              env={**os.environ, 'PYTHONPATH': folder, 'OMP_NUM_THREADS': '1'},
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                             timeout=900, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return run.returncode != 0
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Plant every slip in every exercise, and see whether the checker names it: `python tools/slips.py`.
+"""Plant every slip in every exercise; does the checker name it? `python tools/slips.py`.
 
 A planted fault is a wrong function (or value) made from the solution, with the key that
 `diagnose` should give. One that changes no number in any case of the exercise is left out."""
@@ -7,7 +7,7 @@ from collections import Counter
 from importlib import import_module
 import torch
 from torch import Tensor
-from backprop_nb.checker import EXERCISES, SLIPS, _only, _out, _right, _run, _same, diagnose
+from backprop_nb.checker import EXERCISES, SLIPS, _only, _out, _right, _result, _same, diagnose
 
 def load():
     "All exercises, by name."
@@ -63,12 +63,12 @@ def gradient_plants(ex, n):
         yield key, wrong(lambda args, right, change=change: change(right[n], batch(args)))
     for key,up in UPSTREAMS.items():
         yield key, wrong(lambda args, right, up=up: gradients(ex, args, up)[n])
-    if all(_out(ex, k)[0].shape == _run(ex.solution, ex, k)[0][n].shape for k in cases(ex)):
+    if all(_out(ex, k)[0].shape == _result(ex.solution, ex, k)[0][n].shape for k in cases(ex)):
         yield 'forward', wrong(lambda args, right: args[at_out(ex)].clone())
         yield 'local dropped', wrong(lambda args, right: args[at_out(ex)].g.clone())
     yield 'accumulates', wrong(lambda args, right: right[n] + named_inputs(ex, args)[n[:-2]].g)
     yield 'batch sum missing', wrong(lambda args, right: parts(ex, args, n))
-    names = [*_run(ex.solution, ex, 0)[0]]
+    names = [*_result(ex.solution, ex, 0)[0]]
     if len(names) > 1: yield ('not written', n), wrong(lambda args, right: None)
     for m in names:
         if m != n: yield ('wrong input', m), wrong(lambda args, right, m=m: right[m])
@@ -113,7 +113,7 @@ def value_plants(ex):
 
 def same_value(ex, a, b):
     "Are two answers on paper the same?"
-    (a, _), (b, _) = (_run(x, ex, 0) for x in (a, b))
+    (a, _), (b, _) = (_result(x, ex, 0) for x in (a, b))
     return a.keys() == b.keys() and all(_right(ex, a[n], b[n]) for n in a)
 
 def function_plants(ex):
@@ -130,10 +130,11 @@ def function_plants(ex):
 def changes_something(ex, f):
     "Is a planted answer wrong in some case?"
     for k in cases(ex):
-        want,_ = _run(ex.solution, ex, k)
-        try: got,_ = _run(f, ex, k)
+        want,_ = _result(ex.solution, ex, k)
+        try: got,_ = _result(f, ex, k)
         except Exception: return True
-        if got.keys() != want.keys() or not all(_right(ex, got[n], want[n]) for n in want): return True
+        if got.keys() != want.keys(): return True
+        if not all(_right(ex, got[n], want[n]) for n in want): return True
     return False
 
 def plants(ex):
@@ -141,7 +142,7 @@ def plants(ex):
     found = []
     if ex.inputs is None: found += value_plants(ex)
     elif ex.forward:
-        for n in _run(ex.solution, ex, 0)[0]: found += gradient_plants(ex, n)
+        for n in _result(ex.solution, ex, 0)[0]: found += gradient_plants(ex, n)
         found += behaviour_plants(ex)
     elif not ex.run: found += function_plants(ex)
     found += ex.slips.items()
