@@ -1342,21 +1342,12 @@ _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2
           sizes=_score_sizes)
 def _scores_grad(inp, out, w):
     r"""$z_{ii'} = \sum_j \sum_k x_{ij}\, w_{jk}\, x_{i'k}$, and $g_{ii'}$ upstream.
-    $w_{jk}$ has no $i$ and no $i'$, so both are summed over:
+    $w_{jk}$ has no $i$ and no $i'$, so both are summed over: its gradient is
+    $\sum_i \sum_{i'} x_{ij} g_{ii'} x_{i'k}$, entry $j, k$ of $X^T G X$.
 
-    $$\begin{aligned}
-    \frac{\partial L}{\partial w_{jk}} &= \sum_i \sum_{i'} x_{ij} g_{ii'} x_{i'k} \\
-    &= (X^T G X)_{jk}
-    \end{aligned}$$
-
-    $X$ stands in two places, $U$ left and $V$ right: $u_{ij}$ has no $i'$, and $v_{i'k}$ no $i$.
-
-    $$\begin{aligned}
-    \frac{\partial L}{\partial u_{ij}} &= \sum_{i',k} g_{ii'} v_{i'k} w_{jk} \\
-    &= (G V W^T)_{ij} \\
-    \frac{\partial L}{\partial v_{i'k}} &= \sum_{i,j} g_{ii'} u_{ij} w_{jk} \\
-    &= (G^T U W)_{i'k}
-    \end{aligned}$$
+    $X$ stands in two places, $U$ left and $V$ right. $u_{ij}$ has no $i'$, and its gradient is
+    $\sum_{i',k} g_{ii'} v_{i'k} w_{jk}$, entry $i, j$ of $G V W^T$; $v_{i'k}$ has no $i$, and its
+    gradient is $\sum_{i,j} g_{ii'} u_{ij} w_{jk}$, entry $i', k$ of $G^T U W$.
 
     Both are $X$, and ways add: the gradient for $X$ is $G X W^T + G^T X W$. $G$ and $W$ are square,
     so shapes would have let their transposes pass; the indices did not."""
