@@ -819,8 +819,8 @@ def _loss_slip(f):
 
 # %% ../nbs/answers.ipynb #30ea75d6
 _PAPER = {
-    'the upstream factor 5 is missing: this is the gradient of L, not of J': (-2, 4, 0),
-    'it is divided by 5; J is larger than L, and so is its gradient': (-.4, .8, 0),
+    'the upstream factor 5 is missing: this is the gradient of L, not of f(L)': (-2, 4, 0),
+    'it is divided by 5; f(L) is five times L, and so is its gradient': (-.4, .8, 0),
     'the 1/N is missing: the loss is a mean of three squares': (-30, 60, 0),
     'the factor 2/N is missing': (-15, 30, 0),
     'these are the misses alone, the factors are missing': (-3, 6, 0),
@@ -914,12 +914,13 @@ _WEIGHTED = {
           inputs=lambda N: (*_guesses(N), 0.5 + _randn(N).abs()), forward=_weighted_mse,
           sizes=_ONLY_N, slips=_WEIGHTED)
 def _weighted_mse_grad(inp, targ, c, out=None):
-    r"""$L = \frac{1}{c} \sum_{i'} c_{i'} (a_{i'} - y_{i'})^2$ where $c = \sum_{i'} c_{i'}$.
-    Hold one $a_i$. Neither $c$ nor any of the weights moves with it, and one term is left:
-    $\frac{\partial L}{\partial a_i} = \frac{1}{c}\, c_i \cdot 2 (a_i - y_i)$, times upstream.
+    r"""Hold one $a_i$. No weight moves with it, so the sum of them that divides does not either.
+    Of the upper sum, $\sum_{i'} c_{i'} (a_{i'} - y_{i'})^2$, one term moves, so
+    $\frac{\partial L}{\partial a_i} = \frac{2\, c_i (a_i - y_i)}{c_1 + \dots + c_N}$,
+    times upstream.
 
-    With all weights 1, $c$ is $N$ and this is the gradient of the chapter. In code all three
-    factors are columns $(N, 1)$; `c` left as it comes, $(N,)$, would make a square."""
+    With all weights 1, the sum is $N$ and this is the gradient of the chapter. In code guesses,
+    targets and weights are columns $(N, 1)$; `c` left as it comes, $(N,)$, would make a square."""
     up = 1. if out is None else out.g
     inp.g = up * 2 / c.sum() * c[:,None] * (inp - targ[:,None])
 
@@ -965,20 +966,20 @@ _HUBER |= {
 
 # %% ../nbs/answers.ipynb #ad636cca
 @exercise('03.4', 'Huber: a square with straight arms',
-          ['Draw h(e) for delta = 1: a parabola from -1 to 1, and straight arms to both sides.',
+          ['Draw q(e) for delta = 1: a parabola from -1 to 1, and straight arms to both sides.',
            'What is the slope of the parabola at e? Of the right arm? Of the left one?',
            'Small: e. Right arm: delta. Left arm: -delta. Does the slope jump where they meet?',
            'It does not: the slope is e, cut off at -delta and delta. Then 1/N and upstream.'],
           inputs=lambda N: (2 * _randn(N, 1), _randn(N), round(0.5 + 0.1 * N, 1)), forward=_huber,
           sizes=[*_ONLY_N, dict(N=13)], slips=_HUBER)
 def _huber_grad(inp, targ, delta, out=None):
-    r"""$L = \frac{1}{N} \sum_{i'} h(e_{i'})$ with $e_{i'} = a_{i'} - y_{i'}$. Because
+    r"""$L = \frac{1}{N} \sum_{i'} q(e_{i'})$ with $e_{i'} = a_{i'} - y_{i'}$. Because
     $\frac{\partial e_i}{\partial a_i} = 1$, and one term of the sum is left,
-    $\frac{\partial L}{\partial a_i} = \frac{1}{N} h'(e_i)$. The slope of $h$ by regions:
+    $\frac{\partial L}{\partial a_i} = \frac{1}{N} q'(e_i)$. The slope of $q$ by regions:
 
-    - $|e| \le \delta$: $h = \frac{1}{2} e^2$, so $h' = e$.
-    - $e > \delta$: $h = \delta (e - \frac{\delta}{2})$, so $h' = \delta$.
-    - $e < -\delta$: $h = \delta (-e - \frac{\delta}{2})$, so $h' = -\delta$.
+    - $|e| \le \delta$: $q = \frac{1}{2} e^2$, so $q' = e$.
+    - $e > \delta$: $q = \delta (e - \frac{\delta}{2})$, so $q' = \delta$.
+    - $e < -\delta$: $q = \delta (-e - \frac{\delta}{2})$, so $q' = -\delta$.
 
     At $e = \delta$ both pieces have the slope $\delta$: no corner, unlike the absolute error.
     All three together are $e$, cut off at $-\delta$ and $\delta$, which `clamp` does."""
@@ -1355,17 +1356,17 @@ def _scores_grad(inp, out, w):
     w.g = inp.t() @ out.g @ inp
 
 # %% ../nbs/answers.ipynb #51f4d75d
-def _on_paper(n=3, gate=True, only=slice(None), kept='u2', w1=3., w2=-2., every=False):
+def _on_paper(n=3, gate=True, only=slice(None), kept='a1', w1=3., w2=-2., every=False):
     "The five gradients of 06.1, or what one slip makes of them."
     x,y = torch.tensor([2., 1., -1.]), torch.tensor([-15., -12., 7.])
-    u1 = 3*x - 1
-    u2 = u1.relu()
-    u3_g = torch.zeros(3)
-    u3_g[only] = (2/n * (-2*u2 + 1 - y))[only]
-    u1_g = u3_g * w2 * (u1 > 0 if gate else 1)
-    x_g = u1_g * w1
-    found = dict(b2=u3_g.sum(), w2=((u1 if kept == 'u1' else u2) * u3_g).sum(), b1=u1_g.sum(),
-                 w1=(x * u1_g).sum(), x1=x_g.sum() if every else x_g[0])
+    z1 = 3*x - 1
+    a1 = z1.relu()
+    z2_g = torch.zeros(3)
+    z2_g[only] = (2/n * (-2*a1 + 1 - y))[only]
+    z1_g = z2_g * w2 * (z1 > 0 if gate else 1)
+    x_g = z1_g * w1
+    found = dict(b2=z2_g.sum(), w2=((z1 if kept == 'z1' else a1) * z2_g).sum(), b1=z1_g.sum(),
+                 w1=(x * z1_g).sum(), x1=x_g.sum() if every else x_g[0])
     return {name: round(t.item(), 6) for name,t in found.items()}
 
 # %% ../nbs/answers.ipynb #399f7c87
@@ -1374,8 +1375,8 @@ _five_slips = {
     'the closed gate of the third example lets its part through': _on_paper(gate=False),
     'only the first example counts': _on_paper(only=[0]),
     'only the third example counts': _on_paper(only=[2]),
-    'the third example counts with its u1 = -4; what is multiplied with w2 is u2': _on_paper(
-        kept='u1'),
+    'the third example counts with its z1 = -4; what is multiplied with w2 is a1': _on_paper(
+        kept='z1'),
     'on the way back through the second layer, the factor w2 is forgotten': _on_paper(w2=1.),
     'on the way back through the first layer, the factor w1 is forgotten': _on_paper(w1=1.),
     'the parts of all examples are added, but x1 takes part in one chain only': _on_paper(
@@ -1384,20 +1385,20 @@ _five_slips = {
 
 # %% ../nbs/answers.ipynb #d4dd4e39
 @exercise('06.1', 'Five gradients on paper',
-          ['Forward first: u1 = 3x - 1, u2 = max(0, u1), u3 = -2 u2 + 1, for each of the three.',
-           'u3.g has three numbers, 2/3 (u3 - y). From there go back, line by line.',
-           'u3.g is (4, 6, -4), and the gates are open, open, closed. b2 gets the sum of u3.g.',
-           'u1.g = u3.g * w2 * gates = (-8, -12, 0). Which of the last three needs a sum?'],
+          ['Forward first: z1 = 3x - 1, a1 = max(0, z1), z2 = -2 a1 + 1, for each of the three.',
+           'z2.g has three numbers, 2/3 (z2 - y). From there go back, line by line.',
+           'z2.g is (4, 6, -4), and the gates are open, open, closed. b2 gets the sum of z2.g.',
+           'z1.g = z2.g * w2 * gates = (-8, -12, 0). Which of the last three needs a sum?'],
           slips=_five_slips)
 def _five_gradients():
-    r"""Forward: $u_1 = (5, 2, -4)$, $u_2 = (5, 2, 0)$, $u_3 = (-9, -3, 1)$, and the errors
-    $u_3 - y$ are $(6, 9, -6)$.
+    r"""Forward: $Z_1 = (5, 2, -4)$, $A_1 = (5, 2, 0)$, $Z_2 = (-9, -3, 1)$, and the errors
+    $Z_2 - y$ are $(6, 9, -6)$.
 
-    Back, each line upstream for the next:
+    Back, from the loss:
 
-    - `u3.g` is $\frac{2}{3}(6, 9, -6) = (4, 6, -4)$; `b2.g`, its sum, is $6$;
+    - `z2.g` is $\frac{2}{3}(6, 9, -6) = (4, 6, -4)$; `b2.g`, its sum, is $6$;
     - `w2.g` is $5 \cdot 4 + 2 \cdot 6 + 0 \cdot (-4) = 32$;
-    - `u2.g` is `u3.g` times $w_2 = -2$: $(-8, -12, 8)$, and the closed gate makes `u1.g` of it:
+    - `a1.g` is `z2.g` times $w_2 = -2$: $(-8, -12, 8)$, and the closed gate makes `z1.g` of it:
       $(-8, -12, 0)$; `b1.g`, its sum, is $-20$;
     - `w1.g` is $2 \cdot (-8) + 1 \cdot (-12) - 1 \cdot 0$, that is $-28$;
     - `x1.g` is $-8 \cdot w_1 = -24$: no sum, one example."""
@@ -1447,7 +1448,7 @@ _name_slips = {
 @exercise('06.2', 'Find the slip: names',
           ['The loss is one number. What shape has the first gradient that the function computes?',
            'u5 = u4**2 has the slope 2 u4. For which tensor is 2/N u4 the gradient, then?',
-           'L_g is the gradient of u4, u4_g that of u3, and so on; the other lines follow their '
+           'L.g is the gradient for u4, u4.g that for u3, and so on; the other lines follow their '
            'names.'],
           inputs=_network_inputs, given=_misnamed, slips=_name_slips)
 def _names_right(x, y, w1, b1, w2, b2):
