@@ -1322,7 +1322,7 @@ _SCORES = {
 # %% ../nbs/answers.ipynb #7d96d506
 _SCORES |= {
     'nothing is turned in either term': _scores_slip(lambda x, g, w: 2 * g @ x @ w),
-    'one x is missing; z_il has an x on both sides of w': _scores_slip(
+    'one x is missing; each score has an x on both sides of w': _scores_slip(
         w_g=lambda x, g, w: x.t() @ g),
     'the examples are added up before upstream is multiplied in': _scores_slip(
         w_g=lambda x, g, w: g.sum() * torch.outer(x.sum(0), x.sum(0)))}
@@ -1342,18 +1342,15 @@ _score_sizes = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2
           sizes=_score_sizes)
 def _scores_grad(inp, out, w):
     r"""$z_{ii'} = \sum_j \sum_k x_{ij}\, w_{jk}\, x_{i'k}$, and $g_{ii'}$ upstream.
-    $w_{jk}$ has no $i$ and no $i'$, so both are summed over:
-    $\frac{\partial L}{\partial w_{jk}} = \sum_i \sum_{i'} x_{ij} g_{ii'} x_{i'k} = (X^T G X)_{jk}$.
+    $w_{jk}$ has no $i$ and no $i'$, so both are summed over: its gradient is
+    $\sum_i \sum_{i'} x_{ij} g_{ii'} x_{i'k}$, entry $j, k$ of $X^T G X$.
 
-    $X$ stands in two places, $U$ left and $V$ right: $u_{ij}$ has no $i'$, and $v_{i'k}$ no $i$.
+    $X$ stands in two places, $U$ left and $V$ right. $u_{ij}$ has no $i'$, and its gradient is
+    $\sum_{i',k} g_{ii'} v_{i'k} w_{jk}$, entry $i, j$ of $G V W^T$; $v_{i'k}$ has no $i$, and its
+    gradient is $\sum_{i,j} g_{ii'} u_{ij} w_{jk}$, entry $i', k$ of $G^T U W$.
 
-    $$\begin{aligned}
-    \frac{\partial L}{\partial u_{ij}} &= \sum_{i',k} g_{ii'} v_{i'k} w_{jk} = (G V W^T)_{ij} \\
-    \frac{\partial L}{\partial v_{i'k}} &= \sum_{i,j} g_{ii'} u_{ij} w_{jk} = (G^T U W)_{i'k}
-    \end{aligned}$$
-
-    Both are $X$, and ways add: $\frac{\partial L}{\partial X} = G X W^T + G^T X W$. $G$ and $W$ are
-    square, so shapes would have let their transposes pass; the indices did not."""
+    Both are $X$, and ways add: the gradient for $X$ is $G X W^T + G^T X W$. $G$ and $W$ are square,
+    so shapes would have let their transposes pass; the indices did not."""
     inp.g = out.g @ inp @ w.t() + out.g.t() @ inp @ w
     w.g = inp.t() @ out.g @ inp
 

@@ -56,7 +56,7 @@ def sigmoid_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the 
 # %% ../nbs/08_binary.ipynb #2b071398
 def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` in the same shape
              targ:Tensor, # targets (N,) for probabilities (N, 1), else the shape of `inp`
-             out:Tensor=None, # the loss; its `.g`, if it has one, is the upstream gradient
+             out:Tensor|None=None, # the loss; its `.g`, if it has one, is the upstream gradient
             )->None:
     """Gradient of `bce` for the probabilities, upstream * 1/N (p - y) / (p (1 - p)).
 
@@ -85,7 +85,7 @@ def bce_with_logits(z:Tensor, # scores (N, 1), or any shape
 # %% ../nbs/08_binary.ipynb #fe2bd1ec
 def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `inp.g`, same shape
                          targ:Tensor, # targets (N,) for scores (N, 1), else the shape of `inp`
-                         out:Tensor=None, # the loss; its `.g`, if any, is the upstream gradient
+                         out:Tensor|None=None, # the loss; its `.g`, if any, is the upstream one
                         )->None:
     """Gradient of `bce_with_logits` for the scores, upstream * 1/N (sigmoid(z) - y).
 

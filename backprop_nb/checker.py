@@ -42,12 +42,12 @@ _BOOKS = []            # functions that enter more, called when an exercise is n
 def exercise(name:str, # chapter and number, such as '04.1'
              title:str, # a few words
              hints:tuple, # one step each
-             inputs:Callable=None, # sizes -> arguments; None where the answer is a value
-             forward:Callable=None, # of what the solution is the gradient
-             slips:dict=None, # key of `SLIPS` or a sentence -> wrong function (wrong value)
+             inputs:Callable|None=None, # sizes -> arguments; None where the answer is a value
+             forward:Callable|None=None, # of what the solution is the gradient
+             slips:dict|None=None, # key of `SLIPS` or a sentence -> wrong function (wrong value)
              sizes:list=SIZES, # one dict of sizes for each case, small ones first
-             run:Callable=None, # (answer, args, upstream) -> {name: tensor}, for other answers
-             given:Callable=None, # the wrong function that is to be mended
+             run:Callable|None=None, # (answer, args, upstream) -> {name: tensor}, for other answers
+             given:Callable|None=None, # the wrong function that is to be mended
             )->Callable: # decorator that takes the solution
     "Enter an exercise under `name`; what is decorated is its solution, the docstring derives it."
     def enter(solution):

@@ -88,7 +88,7 @@ def _pooled(name, x, size, stride):
 # %% ../nbs/11_conv.ipynb #bc08ee99
 def max_pool2d(x:Tensor, # images (N, C, H, W)
                size:int, # height and width of the window
-               stride:int=None, # how far the window moves; default `size`
+               stride:int|None=None, # how far the window moves; default `size`
               )->Tensor: # (N, C, P, Q), P = (H - size) // stride + 1, Q likewise
     """The largest entry of each window, channel by channel.
 
@@ -100,7 +100,7 @@ def max_pool2d(x:Tensor, # images (N, C, H, W)
 # %% ../nbs/11_conv.ipynb #0287beda
 def avg_pool2d(x:Tensor, # images (N, C, H, W)
                size:int, # height and width of the window
-               stride:int=None, # how far the window moves; default `size`
+               stride:int|None=None, # how far the window moves; default `size`
               )->Tensor: # (N, C, P, Q), P = (H - size) // stride + 1, Q likewise
     """The mean of each window, channel by channel.
 
@@ -113,7 +113,7 @@ def avg_pool2d(x:Tensor, # images (N, C, H, W)
 def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                     out:Tensor, # what went out (N, C, P, Q); `out.g` is the upstream gradient
                     size:int, # as in `max_pool2d`
-                    stride:int=None, # as in `max_pool2d`
+                    stride:int|None=None, # as in `max_pool2d`
                    )->None:
     """Gradient of `max_pool2d`: upstream goes to the entry that won, of equal ones to the first.
 
@@ -132,7 +132,7 @@ def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                     out:Tensor, # what went out (N, C, P, Q); `out.g` is the upstream gradient
                     size:int, # as in `avg_pool2d`
-                    stride:int=None, # as in `avg_pool2d`
+                    stride:int|None=None, # as in `avg_pool2d`
                    )->None:
     """Gradient of `avg_pool2d`: each entry of a window gets 1/size^2 of its upstream gradient.
 
@@ -182,7 +182,7 @@ class MaxPool2d(Module):
     "The largest entry of each window; see `max_pool2d`."
     def __init__(self,
                  size:int, # height and width of the window
-                 stride:int=None, # how far the window moves; default `size`
+                 stride:int|None=None, # how far the window moves; default `size`
                 ): self.size,self.stride = size,stride
     def forward(self, inp:Tensor)->Tensor: return max_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): max_pool2d_grad(inp, out, self.size, self.stride)
@@ -192,7 +192,7 @@ class AvgPool2d(Module):
     "The mean of each window; see `avg_pool2d`."
     def __init__(self,
                  size:int, # height and width of the window
-                 stride:int=None, # how far the window moves; default `size`
+                 stride:int|None=None, # how far the window moves; default `size`
                 ): self.size,self.stride = size,stride
     def forward(self, inp:Tensor)->Tensor: return avg_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): avg_pool2d_grad(inp, out, self.size, self.stride)

@@ -15,7 +15,7 @@ from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeErr
 # %% ../nbs/02_gradcheck.ipynb #88572ccd
 def numeric_grad(f, # function of one tensor that returns one number
                  x:Tensor, # where to take the gradient, any shape, floating point
-                 h:float=None, # step for entries up to 1; default eps^(1/3) of the dtype of `x`
+                 h:float|None=None, # step for entries up to 1; default eps^(1/3) of `x`'s dtype
                 )->Tensor: # slopes, in the shape and dtype of `x`
     """Gradient of `f` at `x` by central differences, two calls of `f` for each entry.
 
@@ -143,7 +143,7 @@ def _check(forward, backward, xs, names, at, wrt, up, values=True):
 def check_grads(forward, # function of the inputs that returns one tensor
                 backward, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
-                wrt:str=None, # names of the inputs to check, with spaces; default all floats
+                wrt:str|None=None, # names of the inputs to check, with spaces; default all floats
                )->None:
     """Assert that `backward` is the gradient of `forward`, by finite differences and by autograd.
 

@@ -114,7 +114,7 @@ def _save(graded, path):
             out.writerows([file, n, x.state, x.text.replace('\n', ';')] for n,x in v.items())
 
 # %% ../nbs/teachers.ipynb #e31015e0
-def main(argv:list=None, # arguments of the command line; default those of the process
+def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a file could not be read
     "Check a folder of notebooks, and print a table."
     args = _options().parse_args(argv)

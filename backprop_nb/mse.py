@@ -26,7 +26,7 @@ def mse(output:Tensor, # predictions (N, 1), or any shape
 # %% ../nbs/03_mse.ipynb #be0311cd
 def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in the same shape
              targ:Tensor, # targets (N,) for predictions (N, 1), else the shape of `inp`
-             out:Tensor=None, # the loss; its `.g`, if it has one, is the upstream gradient
+             out:Tensor|None=None, # the loss; its `.g`, if it has one, is the upstream gradient
             )->None:
     """Gradient of `mse` for the predictions, upstream * 2/N (inp - targ). Raises as `mse` does.
 

@@ -82,7 +82,7 @@ def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
 # %% ../nbs/09_softmax.ipynb #1317d3e7
 def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` (N, C)
              targ:Tensor, # labels (N,), int64, from 0 to C - 1
-             out:Tensor=None, # the loss; its `.g`, if it has one, is the upstream gradient
+             out:Tensor|None=None, # the loss; its `.g`, if it has one, is the upstream gradient
             )->None:
     """Gradient of `nll`, -upstream/N at the labels and 0 elsewhere. Raises as `nll` does.
 
@@ -107,7 +107,7 @@ def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
 # %% ../nbs/09_softmax.ipynb #551ba7ad
 def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
                        targ:Tensor, # labels (N,), int64, from 0 to C - 1
-                       out:Tensor=None, # the loss; its `.g`, if any, is the upstream gradient
+                       out:Tensor|None=None, # the loss; its `.g`, if any, is the upstream gradient
                       )->None:
     """Gradient of `cross_entropy`, upstream/N * (softmax(inp) - one_hot(targ)).
 
