@@ -231,8 +231,8 @@ def _tensors(opt):
     return [t for name in ('params', *opt.moments) for t in getattr(opt, name)]
 
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
-    "Train for these epochs, numbered from 0; what breaks off in the middle of one undoes it."
-    for epoch in epochs:
+    "Train for so many epochs more; what breaks off in the middle of one undoes it."
+    for epoch in range(len(history), len(history) + epochs):
         kept,t = [p.clone() for p in _tensors(opt)], opt.t
         try:
             order = _order(len(x), seed, epoch).to(x.device)
@@ -267,9 +267,8 @@ def fit(model:Model, # what learns
         _whole(f'fit: {name}', n, low)
     x,y = _pair('fit: data', data)
     valid = None if valid is None else _pair('fit: valid', valid)
-    todo = range(len(history), len(history) + epochs)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        _epochs(model, opt, x, y, todo, valid, batch_size, seed, history, bar)
+        _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar)
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4
