@@ -57,6 +57,13 @@ def _whole(name, n, low):
         raise ArgumentError(f'{name} is {n!r:.40}, want a whole number')
     if n < low: raise RangeError(f'{name} is {n}, want {low} or more')
 
+def _betas(betas):
+    "Adam's two factors, checked."
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise RangeError(f'Adam: betas is {betas!r:.40}, want two numbers')
+    for k in range(2): _number(f'Adam: betas[{k}]', betas[k], 1)
+    return tuple(betas)
+
 # %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
     "`params` as a list of tensors of floats; refuses anything else, and what stands there twice."
@@ -123,14 +130,6 @@ class SGD(_Optimizer):
         for m,g in zip(self.velocity, grads): m.mul_(self.momentum).add_(g)
         for p,m in zip(self.params, self.velocity or grads): p.sub_(m, alpha=self.lr)
 
-# %% ../nbs/10_training.ipynb #dc338383
-def _betas(betas):
-    "Adam's two factors, checked."
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise RangeError(f'Adam: betas is {betas!r:.40}, want two numbers')
-    for k in range(2): _number(f'Adam: betas[{k}]', betas[k], 1)
-    return tuple(betas)
-
 # %% ../nbs/10_training.ipynb #8ebcb3f1
 class Adam(_Optimizer):
     """Step lr m / (sqrt(v) + eps), m and v the corrected running means of p.g and its square.
@@ -161,6 +160,19 @@ def _finite(loss, opt, epoch, step):
     raise DivergenceError(f'fit: the loss is {loss} in epoch {epoch}, step {step}; ' + (
         'look at the data' if first else f'a smaller lr than {opt.lr} may help'))
 
+def _belongs(who, model, opt, history):
+    "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
+    if not isinstance(opt, _Optimizer):
+        raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
+                            'SGD or Adam of this package')
+    if not isinstance(history, History):
+        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
+    mine = {id(p) for p in model.parameters()}
+    for k,p in enumerate(opt.params):
+        if id(p) not in mine:
+            raise RangeError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
+                             'no parameter of this model; make it from model.parameters()')
+
 # %% ../nbs/10_training.ipynb #1b7224a0
 def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
     "Go through the examples in this order; the mean of their losses on the way."
@@ -184,7 +196,6 @@ def _evaluate(model, x, y, batch_size=1000):
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
 
-# %% ../nbs/10_training.ipynb #69d56c29
 def _pair(name, data):
     "Inputs and targets of a TensorDataset, or of a pair of tensors; refuses anything else."
     pair = getattr(data, 'tensors', data)
@@ -220,8 +231,8 @@ def _tensors(opt):
     return [t for name in ('params', *opt.moments) for t in getattr(opt, name)]
 
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
-    "Train for these epochs, numbered from 0; what breaks off in the middle of one undoes it."
-    for epoch in epochs:
+    "Train for so many epochs more; what breaks off in the middle of one undoes it."
+    for epoch in range(len(history), len(history) + epochs):
         kept,t = [p.clone() for p in _tensors(opt)], opt.t
         try:
             order = _order(len(x), seed, epoch).to(x.device)
@@ -234,20 +245,6 @@ def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
             opt.t = t
             for column in vars(history).values(): del column[epoch:]
             raise
-
-# %% ../nbs/10_training.ipynb #fd7ae705
-def _belongs(who, model, opt, history):
-    "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
-    if not isinstance(opt, _Optimizer):
-        raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
-                            'SGD or Adam of this package')
-    if not isinstance(history, History):
-        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
-    mine = {id(p) for p in model.parameters()}
-    for k,p in enumerate(opt.params):
-        if id(p) not in mine:
-            raise RangeError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
-                             'no parameter of this model; make it from model.parameters()')
 
 # %% ../nbs/10_training.ipynb #2cc75393
 def fit(model:Model, # what learns
@@ -270,9 +267,8 @@ def fit(model:Model, # what learns
         _whole(f'fit: {name}', n, low)
     x,y = _pair('fit: data', data)
     valid = None if valid is None else _pair('fit: valid', valid)
-    todo = range(len(history), len(history) + epochs)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        _epochs(model, opt, x, y, todo, valid, batch_size, seed, history, bar)
+        _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar)
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4
