@@ -73,7 +73,6 @@ def _x_grad_shifts(x, up, w, stride, padding):
             g[:, :, u : u + stride*P : stride, v : v + stride*Q : stride] += cols[:, :, u, v]
     return g[:, :, padding : padding + H, padding : padding + W].contiguous()
 
-# %% ../nbs/11_conv.ipynb #5c0e1a75
 def _w_grad_conv(x, up, w, stride, padding):
     "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
     if len(x) == 0: return w.new_zeros(w.shape)                     # no picture to convolve
