@@ -57,6 +57,29 @@ def conv2d(x:Tensor, # images (N, C, H, W)
     _shape('conv2d', x, w.shape, stride, padding)
     return F.conv2d(x, w, b, stride, padding)
 
+# %% ../nbs/11_conv.ipynb #5c0e1a74
+def _x_grad_transposed(x, up, w, stride, padding):
+    "Gradient for the input: the transposed convolution, with the rows that no window reached."
+    rest = [(n + 2*padding - k) % stride for n,k in zip(x.shape[2:], w.shape[2:])]
+    return F.conv_transpose2d(up, w, None, stride, padding, rest)
+
+def _x_grad_shifts(x, up, w, stride, padding):
+    "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
+    (N,C,H,W),(k_h,k_w),(P,Q) = x.shape, w.shape[2:], up.shape[2:]
+    cols = (w.flatten(1).t() @ up.flatten(2)).view(N, C, k_h, k_w, P, Q)
+    g = up.new_zeros(N, C, H + 2*padding, W + 2*padding)
+    for u in range(k_h):
+        for v in range(k_w):
+            g[:, :, u : u + stride*P : stride, v : v + stride*Q : stride] += cols[:, :, u, v]
+    return g[:, :, padding : padding + H, padding : padding + W].contiguous()
+
+def _w_grad_conv(x, up, w, stride, padding):
+    "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
+    if len(x) == 0: return w.new_zeros(w.shape)                     # no picture to convolve
+    x,up = x.transpose(0, 1).contiguous(), up.transpose(0, 1).contiguous()
+    g = F.conv2d(x, up, None, 1, padding, stride)                   # stride 1, dilation `stride`
+    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
+
 # %% ../nbs/11_conv.ipynb #192f5c65
 def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                 out:Tensor, # what went out (N, F, P, Q); `out.g` is the upstream gradient
@@ -73,9 +96,9 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
     fits('conv2d_grad', 'inp N C H W, out N F P Q, w F C k_h k_w, b F', inp, out, w, b)
     _has_shape('conv2d_grad', out, _shape('conv2d_grad', inp, w.shape, stride, padding))
     up = upstream(out, 'conv2d_grad')
-    w_grad,x_grad = _ways(inp, w)
+    x_grad = _x_grad_shifts if inp.shape[1] < 8 else _x_grad_transposed
     b.g = up.sum((2, 3)).sum(0)
-    w.g = w_grad(inp, up, w, stride, padding)
+    w.g = _w_grad_conv(inp, up, w, stride, padding)
     inp.g = x_grad(inp, up, w, stride, padding) if input_grad else None
 
 # %% ../nbs/11_conv.ipynb #592a62b4
@@ -154,7 +177,6 @@ def flatten(x:Tensor, # a batch of anything (N, ...)
     fits('flatten', 'x N d ...', x)
     return x.flatten(1)
 
-# %% ../nbs/11_conv.ipynb #d266b1e1
 def flatten_grad(inp:Tensor, # what came in (N, ...); receives `inp.g` in the same shape
                  out:Tensor, # what went out (N, d); `out.g` is the upstream gradient
                 )->None:
@@ -187,7 +209,6 @@ class MaxPool2d(Module):
     def forward(self, inp:Tensor)->Tensor: return max_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): max_pool2d_grad(inp, out, self.size, self.stride)
 
-# %% ../nbs/11_conv.ipynb #49a03ecf
 class AvgPool2d(Module):
     "The mean of each window; see `avg_pool2d`."
     def __init__(self,
@@ -197,54 +218,10 @@ class AvgPool2d(Module):
     def forward(self, inp:Tensor)->Tensor: return avg_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): avg_pool2d_grad(inp, out, self.size, self.stride)
 
-# %% ../nbs/11_conv.ipynb #92da6e6f
 class Flatten(Module):
     "Each example as one row (N, ...) -> (N, d); see `flatten`."
     def forward(self, inp:Tensor)->Tensor: return flatten(inp)
     def bwd(self, out, inp): flatten_grad(inp, out)
-
-# %% ../nbs/11_conv.ipynb #222729ad
-def _x_grad_transposed(x, up, w, stride, padding):
-    "Gradient for the input: the transposed convolution, with the rows that no window reached."
-    rest = [(n + 2*padding - k) % stride for n,k in zip(x.shape[2:], w.shape[2:])]
-    return F.conv_transpose2d(up, w, None, stride, padding, rest)
-
-# %% ../nbs/11_conv.ipynb #1cb44024
-def _x_grad_shifts(x, up, w, stride, padding):
-    "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
-    (N,C,H,W),(k_h,k_w),(P,Q) = x.shape, w.shape[2:], up.shape[2:]
-    cols = (w.flatten(1).t() @ up.flatten(2)).view(N, C, k_h, k_w, P, Q)
-    g = up.new_zeros(N, C, H + 2*padding, W + 2*padding)
-    for u in range(k_h):
-        for v in range(k_w):
-            g[:, :, u : u + stride*P : stride, v : v + stride*Q : stride] += cols[:, :, u, v]
-    return g[:, :, padding : padding + H, padding : padding + W].contiguous()
-
-# %% ../nbs/11_conv.ipynb #5cbdb815
-def _w_grad_conv(x, up, w, stride, padding):
-    "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
-    x,up = x.transpose(0, 1).contiguous(), up.transpose(0, 1).contiguous()
-    g = F.conv2d(x, up, None, 1, padding, stride)                   # stride 1, dilation `stride`
-    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
-
-# %% ../nbs/11_conv.ipynb #b1a89955
-def _w_grad_rows(x, up, w, stride, padding):
-    "Gradient for the filters: unfolded along the rows, one product for each row of the window."
-    (n_filters,C,k_h,k_w),(N,_,P,_) = w.shape, up.shape
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, *[padding]*4))          # (N, rows, columns, C)
-    rows = x.unfold(2, k_w, stride).transpose(3, 4).flatten(3).contiguous()
-    g = up.new_empty(k_h, N, n_filters, k_w * C)
-    for u in range(k_h):
-        seen = rows[:, u : u + stride*P : stride].flatten(1, 2)     # (N, PQ, k_w C)
-        torch.bmm(up.flatten(2), seen, out=g[u])
-    return g.sum(1).view(k_h, n_filters, k_w, C).permute(1, 3, 0, 2).contiguous()
-
-# %% ../nbs/11_conv.ipynb #b666985d
-def _ways(x, w):
-    "The faster way to the filters' gradient, and the faster way to the input's."
-    (N,C),k_w = x.shape[:2], w.shape[3]
-    return (_w_grad_rows if N == 0 or k_w <= 3 else _w_grad_conv,
-            _x_grad_shifts if C < 8 else _x_grad_transposed)
 
 # %% ../nbs/11_conv.ipynb #ce57ad1d
 def _filtered(r):
