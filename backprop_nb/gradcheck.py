@@ -113,7 +113,6 @@ def _truths(forward, xs, k, out, up):
     if auto is None: auto = torch.zeros_like(leaf)             # `forward` does not use it
     return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
 
-# %% ../nbs/02_gradcheck.ipynb #43cad6af
 def _names(backward, inputs):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     params = inspect.signature(backward).parameters
