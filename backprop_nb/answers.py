@@ -786,11 +786,11 @@ _SLOPES |= {k: lambda f, x, g, v, h, p=p: (_measured(f, x, v, h), p(g, v, h))
             for k,p in _PREDICTED.items()}
 
 @exercise('02.4', 'One direction for all',
-    ['Wiggle all entries at once: entry k by h * v[k]. Which tensors do you give to f?',
+    ['Wiggle all entries at once: entry j by h * v[j]. Which tensors do you give to f?',
      'measured is the central difference of the chapter with h*v in place of h for a step, and '
      'still divided by the number 2*h.',
-     'When x[k] moves by h*v[k], f moves by about g[k] * h*v[k]. When all of them move, the '
-     'changes add. For each unit of h that is the sum of g[k] * v[k].'],
+     'When x[j] moves by h*v[j], f moves by about g[j] * h*v[j]. When all of them move, the '
+     'changes add. For each unit of h that is the sum of g[j] * v[j].'],
     inputs=lambda N, d: (_Bumpy(), _randn(N, d), _randn(N, d), _randn(N, d), 0.1),
     sizes=[dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (2, 2), (3, 2), (4, 4), (3, 5), (7, 3)]],
     run=_run_slopes, slips=_SLOPES)
@@ -798,8 +798,8 @@ def _slopes(f, x, g, v, h):
     r"""Let $q(s) = f(x + s\,v)$, a function of one number. Its slope at 0 is measured by the
     central difference $\frac{f(x + hv) - f(x - hv)}{2h}$.
 
-    By the chain rule every entry is a path from $s$ to $f$: $x_k + s\,v_k$ moves at the rate $v_k$,
-    and $f$ at the rate $g_k$ with it. Paths add: $q'(0) = \sum_k g_k v_k$. If `g` is the
+    By the chain rule every entry is a path from $s$ to $f$: $x_j + s\,v_j$ moves at the rate $v_j$,
+    and $f$ at the rate $g_j$ with it. Paths add: $q'(0) = \sum_j g_j v_j$. If `g` is the
     gradient, the two numbers agree up to $h^2$, for every direction. If not, a random direction
     shows it (for a fixed wrong `g`, only directions at a right angle to the error do not)."""
     measured = (f(x + h*v) - f(x - h*v)) / (2*h)
