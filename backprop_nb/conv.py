@@ -213,7 +213,7 @@ class AvgPool2d(Module):
     "The mean of each window; see `avg_pool2d`."
     def __init__(self,
                  size:int, # height and width of the window
-                 stride:int=None, # how far the window moves; default `size`
+                 stride:int|None=None, # how far the window moves; default `size`
                 ): self.size,self.stride = size,stride
     def forward(self, inp:Tensor)->Tensor: return avg_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): avg_pool2d_grad(inp, out, self.size, self.stride)
