@@ -2,6 +2,7 @@
 import ast, os, subprocess, sys
 import nbformat, pytest
 from faults import drawing, faults
+from mutants import replaced
 from nbformat.v4 import new_code_cell, new_notebook
 from run_course import ROOT
 
@@ -84,3 +85,14 @@ def test_notebook_that_fails(tmp_path):
     code, says = mutants(tmp_path, CELLS + ['1/0'])
     assert 'ZeroDivisionError: division by zero' in says
     assert 'toy does not run without a fault' in says and code == 1
+
+MODULE = "\"Doc\"\n\n# %% ../nbs/a.ipynb #11\nimport a\n\n# %% ../nbs/a.ipynb #22\nb = 1\n"
+
+@pytest.mark.parametrize('cell, rest', [('11', ['# %% ../nbs/a.ipynb #22', 'b = 1']),
+                                        ('22', ['# %% ../nbs/a.ipynb #11', 'import a'])])
+def test_a_cell_of_a_module_is_replaced(cell, rest):
+    text = replaced(MODULE, cell, 'c = 2').split('\n')
+    assert set(text) == {'"Doc"', '', 'c = 2', f'# %% ../nbs/a.ipynb #{cell}', *rest}
+
+def test_a_cell_that_is_not_there():
+    with pytest.raises(ValueError, match='33'): replaced(MODULE, '33', '')

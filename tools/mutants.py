@@ -9,14 +9,15 @@ Each drawn fault is tried alone: the notebook that holds the cell runs from top 
 fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
 times as long as without the fault. Those that no cell notices are planted in a copy of the package,
 and the tests that import its module run: they may catch it, too (not with `--alone`). Nothing else
-counts: a picture or a printed number that would look wrong to a reader is no catch.
+counts: a picture or a printed number that would look wrong to a reader is no catch. The answers, most of whose code is wrong on purpose, are
+asked by name only.
 
 The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
 do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
 faults in imports, annotations, texts and `raise` statements, those that leave the bytecode as it
 was, and, unless `--drawing` is given, those in code that only draws (see `drawing`).
 """
-import argparse, multiprocessing, os, random, re, signal, subprocess, sys, tempfile, time
+import argparse, ast, multiprocessing, os, random, re, signal, subprocess, sys, tempfile, time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
@@ -123,21 +124,35 @@ def tests_of(module) -> list:
     return [p for p in sorted((ROOT/'tests').glob('test_*.py'))
             if p.stem in ALWAYS or named.search(p.read_text(encoding='utf-8'))]
 
-def tested(f) -> bool:
-    "Do the tests notice a fault that is planted in a copy of the package?"
+def replaced(module, cell, source) -> str:
+    "The text of a module with `source` in the place of what it has from the cell with that id."
+    parts = re.split(rf'(^# %% [^\n]*#{cell}\n.*?(?=^# %% |\Z))', module, flags=re.M | re.S)
+    if len(parts) != 3: raise ValueError(f'no cell {cell} in the module, run nbdev_export')
+    return f'{parts[0]}{parts[1].splitlines()[0]}\n{source}\n\n{parts[2]}'
+
+def tested(f, fault=True) -> bool:
+    "Do the tests fail with a fault in a copy of the package, or even without it?"
     path = NBS/f'{f.notebook}.ipynb'
     cell, module = running(path)[f.cell], Notebook(path).module
     with tempfile.TemporaryDirectory() as folder:
         copytree(ROOT/'backprop_nb', Path(folder)/'backprop_nb')
-        path = Path(folder)/'backprop_nb'/f'{module}.py'
-        head, good, tail = re.split(rf'(^# %% .*#{cell.id}\n.*?(?=^# %% |\Z))',
-                                    path.read_text(encoding='utf-8'), maxsplit=1, flags=re.M | re.S)
-        path.write_text(f'{head}{good.splitlines()[0]}\n{f.source}\n\n{tail}', encoding='utf-8')
+        path, source = Path(folder)/'backprop_nb'/f'{module}.py', f.source
+        if not fault: source = ast.unparse(ast.parse(cell.source))
+        text = replaced(path.read_text(encoding='utf-8'), cell.id, source)
+        path.write_text(text, encoding='utf-8')
         run = subprocess.run([sys.executable, '-m', 'pytest', '-x', '-q', '-p', 'no:cacheprovider',
                               '-c', ROOT/'pyproject.toml', *tests_of(module)], cwd=folder,
                              env={**os.environ, 'PYTHONPATH': folder, 'OMP_NUM_THREADS': '1'},
                              timeout=900, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return run.returncode != 0
+
+def untested(alive, jobs) -> list:
+    "Those of the faults that the tests do not notice, either."
+    by = {f.notebook: f for f in alive}
+    with ThreadPoolExecutor(jobs) as pool:
+        for f, failed in zip(by.values(), pool.map(lambda f: tested(f, False), by.values())):
+            if failed: raise SystemExit(f'the tests of {f.notebook} fail without a fault')
+        return [f for f, seen in zip(alive, pool.map(tested, alive)) if not seen]
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -151,7 +166,8 @@ def main() -> int:
     a = p.parse_args()
     if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has in WSL only')
     paths = [Path(n) if n.endswith('.ipynb') else NBS/f'{n}.ipynb' for n in a.notebook]
-    cells = {path.stem: code(path) for path in paths or sorted(NBS.glob('*.ipynb'))}
+    every = [p for p in sorted(NBS.glob('*.ipynb')) if p.stem != 'answers']
+    cells = {path.stem: code(path) for path in paths or every}
     found = [f for name in cells for f in faults(name, cells[name])]
     able = [f for f in found if a.drawing or not f.draws]
     drawn = random.Random(a.seed).sample(able, min(a.n, len(able)))
@@ -163,8 +179,7 @@ def main() -> int:
     alive = survivors(cells, drawn, a.jobs)
     alone = len(drawn) - len(alive)
     if not a.alone and all(p.parent == NBS for p in paths):
-        with ThreadPoolExecutor(a.jobs) as pool:
-            alive = [f for f, seen in zip(alive, pool.map(tested, alive)) if not seen]
+        alive = untested(alive, a.jobs)
     print(*(f'survived: {f}' for f in alive), sep='\n')
     for field in 'notebook', 'kind':
         print(f'\n{field:24}{"possible":>10}{"planted":>10}{"caught":>10}')
