@@ -9,8 +9,8 @@ Each drawn fault is tried alone: the notebook that holds the cell runs from top 
 fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
 times as long as without the fault. Those that no cell notices are planted in a copy of the package,
 and the tests that import its module run: they may catch it, too (not with `--alone`). Nothing else
-counts: a picture or a printed number that would look wrong to a reader is no catch. The answers, most of whose code is wrong on purpose, are
-asked by name only.
+counts: a picture or a printed number that would look wrong to a reader is no catch. The answers,
+most of whose code is wrong on purpose, are tried only where `--notebook` names them.
 
 The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
 do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
