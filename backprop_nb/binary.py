@@ -119,5 +119,4 @@ Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
 Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
    lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
-       _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid),
-   cancels=True);
+       _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid));
