@@ -6,13 +6,13 @@
 __all__ = ['OPS', 'fits', 'Draw', 'Op', 'by_hand', 'by_autograd']
 
 # %% ../nbs/operation.ipynb #0c6e02f0
-import inspect
+import inspect, math, numbers, operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 import torch
 from torch import Tensor
-from .clinic import ArgumentError, DtypeError, ShapeError
+from .clinic import ArgumentError, DtypeError, RangeError, ShapeError
 
 # %% ../nbs/operation.ipynb #48ed81eb
 _KINDS = {  # of tensors: what to ask of `t`, if `x` is the first tensor, and how it is said
@@ -99,6 +99,24 @@ def _refuse(name, ways, tensors):
     came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(names, tensors)])
     raise ShapeError(f'{name}: {came.replace(" ", " has shape ", 1)}, '
                      f'want {", or ".join(map(_wanted, ways))}')
+
+# %% ../nbs/operation.ipynb #8d20a4f6
+def _whole(name, n, low=0, high=2**63 - 1):
+    "`n` as an int; refuses what is no whole number from `low` to `high`."
+    truth = isinstance(n, bool) or getattr(n, 'dtype', None) is torch.bool
+    try: k = operator.index(None if truth else n)
+    except TypeError: raise ArgumentError(f'{name} is {n!r:.40}, want a whole number') from None
+    if not low <= k <= high:
+        raise RangeError(f'{name} is {k}, want {f"{low} or more" if k < low else f"at most {high}"}')
+    return k
+
+def _number(name, x, low=0., high=math.inf):
+    "`x` as a float; refuses what is no number with low <= x < high."
+    if not isinstance(x, numbers.Real) or isinstance(x, bool):
+        raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
+    if not low <= x < high:
+        raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
+    return float(x)
 
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):

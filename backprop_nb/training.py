@@ -6,7 +6,7 @@
 __all__ = ['kaiming', 'mlp', 'SGD', 'Adam', 'accuracy', 'History', 'fit', 'plot_history', 'save_state', 'load_state']
 
 # %% ../nbs/10_training.ipynb #e7fc32e5
-import hashlib, json, math, numbers, os
+import hashlib, json, math, os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from .clinic import (ArgumentError, DivergenceError, DtypeError, FileError, RangeError,
                                 ReuseError, ShapeError, UpstreamError)
 from .module import Lin, Model, Relu
+from .operation import _number, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
@@ -41,28 +42,15 @@ def mlp(*sizes:int, # numbers of features from the input to the output, such as 
 # %% ../nbs/10_training.ipynb #96646029
 def _order(n, seed, epoch):
     "The order of `n` examples in an epoch: the same for the same seed and epoch, anywhere."
-    g = torch.Generator('cpu').manual_seed(seed * 1_000_000 + epoch)
+    g = torch.Generator('cpu').manual_seed((seed * 1_000_000 + epoch) % 2**63)
     return torch.randperm(n, generator=g, device='cpu')
 
 # %% ../nbs/10_training.ipynb #877b0f15
-def _number(name, x, high=math.inf):
-    "Refuse `x` unless it is a number with 0 <= x < high; the name is for the message."
-    if not isinstance(x, (int, float)) or isinstance(x, bool):
-        raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
-    if not 0 <= x < high: raise RangeError(f'{name} is {x}, want 0 <= {name.split()[-1]} < {high}')
-
-def _whole(name, n, low):
-    "Refuse `n` unless it is a whole number, `low` or more."
-    if not isinstance(n, numbers.Integral) or isinstance(n, bool):
-        raise ArgumentError(f'{name} is {n!r:.40}, want a whole number')
-    if n < low: raise RangeError(f'{name} is {n}, want {low} or more')
-
 def _betas(betas):
     "Adam's two factors, checked."
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise RangeError(f'Adam: betas is {betas!r:.40}, want two numbers')
-    for k in range(2): _number(f'Adam: betas[{k}]', betas[k], 1)
-    return tuple(betas)
+    return tuple(_number(f'Adam: betas[{k}]', beta, 0, 1) for k,beta in enumerate(betas))
 
 # %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
@@ -94,7 +82,7 @@ class _Optimizer:
     @property
     def lr(self)->float: return self._lr
     @lr.setter
-    def lr(self, lr): _number(f'{type(self).__name__}: lr', lr); self._lr = lr
+    def lr(self, lr): self._lr = _number(f'{type(self).__name__}: lr', lr)
     def step(self)->None:
         "Change each parameter by its `.g`; raises, and changes nothing, where one does not fit."
         grads = [getattr(p, 'g', None) for p in self.params]
@@ -121,9 +109,9 @@ class SGD(_Optimizer):
                  weight_decay:float=0., # how much of a parameter joins its gradient
                 ):
         super().__init__(params, lr)
-        _number('SGD: momentum', momentum, 1); _number('SGD: weight_decay', weight_decay)
-        self.momentum,self.weight_decay = momentum, weight_decay
-        self.velocity = [torch.zeros_like(p) for p in self.params] if momentum else []
+        self.momentum = _number('SGD: momentum', momentum, 0, 1)
+        self.weight_decay = _number('SGD: weight_decay', weight_decay)
+        self.velocity = [torch.zeros_like(p) for p in self.params] if self.momentum else []
     def update(self, grads):
         if self.weight_decay:
             grads = [g.add(p, alpha=self.weight_decay) for p,g in zip(self.params, grads)]
@@ -141,8 +129,7 @@ class Adam(_Optimizer):
                  betas:tuple=(0.9, 0.999), # how much of each mean is kept in a step
                  eps:float=1e-8): # keeps the divisor from 0
         super().__init__(params, lr)
-        _number('Adam: eps', eps)
-        self.betas,self.eps = _betas(betas), eps
+        self.betas,self.eps = _betas(betas), _number('Adam: eps', eps)
         self.m,self.v = [[torch.zeros_like(p) for p in self.params] for _ in range(2)]
     def update(self, grads):
         b1,b2 = self.betas
@@ -263,8 +250,8 @@ def fit(model:Model, # what learns
     from tqdm import tqdm
     history = History() if history is None else history
     _belongs('fit', model, opt, history)
-    for name,n,low in ('epochs', epochs, 0), ('batch_size', batch_size, 1), ('seed', seed, 0):
-        _whole(f'fit: {name}', n, low)
+    epochs,seed = _whole('fit: epochs', epochs), _whole('fit: seed', seed)
+    batch_size = _whole('fit: batch_size', batch_size, 1)
     x,y = _pair('fit: data', data)
     valid = None if valid is None else _pair('fit: valid', valid)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
