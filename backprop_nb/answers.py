@@ -1650,25 +1650,25 @@ _second_said = [
     ('again', 'error', 'everything that a backward pass reads is still there'),
     ('look', 'twice', 'does predict write any .g, or does backward add to it?'),
     ('look', 'new', 'that would need layers that remember what predict showed them'),
-    ('look', 'mixture', 'predict goes through forward, not through the call; which one remembers?'),
+    ('look', 'mixture', 'predict puts back afterwards what the layers remember'),
     ('look', 'error', 'what the first pass remembered is still there'),
     ('failed', 'same', 'the first layers remember the new batch by now'),
     ('failed', 'twice', 'nothing is added up, and some layers remember the new batch by now'),
     ('failed', 'new', 'the new batch never got as far as a loss'),
-    ('failed', 'mixture', 'it would be one if Model let it; read the third decision in the '
+    ('failed', 'mixture', 'it would be one if Model let it; read the last decision in the '
                           'chapter, on a pass that fails'),
     ('step', 'same', 'the parameters are others now, and backward reads some of them'),
     ('step', 'twice', 'nothing is added up; .g is overwritten'),
     ('step', 'new', 'the parameters are new; are the activations and the errors?'),
-    ('step', 'error', 'who would notice? No shape has changed')]
+    ('step', 'error', 'who would notice? p._version does not count what is written through p.data')]
 
 _second_slips = {said: {**_second, name: word} for name,word,said in _second_said}
 
 # %% ../nbs/answers.ipynb #72539ba3
 @exercise('07.2', 'Before the second backward',
           ['A backward pass reads what has arrived in out.g, the remembered args, the parameters.',
-           'predict calls layer.forward(x), the loss calls layer(x). Which of the two remembers?',
-           'Model.__call__ begins with self.loss.args = None. Which call sees that, and raises?',
+           'predict leaves everything as it was, says the chapter. Mode only, or memory, too?',
+           'Calling a module begins with self.args = None. Which call sees that, and raises?',
            'After the step, Lin.bwd multiplies with the new w. Which w made the activations?'],
           slips=_second_slips)
 def _second_backward():
@@ -1676,14 +1676,13 @@ def _second_backward():
     and the parameters as they are *now*.
 
     - `again`: none of them has changed, and `.g` is overwritten: `same`.
-    - `look`: `predict` goes through `forward`, which remembers nothing: `same`.
-    - `failed`: some layers hold the new batch, others the old one. `Model` forgot the
-      arguments of the loss at the start of the call, so the second `backward` raises: `error`.
+    - `look`: `predict` puts back what the layers remember: `same`.
+    - `failed`: some layers hold the new batch, others the old one. A module forgets its
+      arguments at the start of the call, so the second `backward` raises: `error`.
     - `step`: the parameters are new, the activations and the error are old. Each layer passes back
       upstream times the *new* weights, and makes its `w.g` with *old* activations: `mixture`.
-      Nothing is raised here. PyTorch's `backward` would raise, where a weight that it still needs
-      was changed in place; it does not see a change through `.data`, and the weights of a first
-      layer it does not need, as nobody asks for the gradient of the input."""
+      Nothing is raised here. `p -= lr * p.g` would be counted in `p._version` and refused, here as
+      in PyTorch; what is written through `p.data` is counted by neither."""
     return dict(again='same', look='same', failed='error', step='mixture')
 
 # %% ../nbs/answers.ipynb #39c331d4
@@ -1745,9 +1744,6 @@ class _NoBiasSlip(Module):
         inp.g = out.g @ self.w.t()
         self.w.g = inp.t() @ out.g
 
-class _OwnInput(_NoBiasSlip):
-    def forward(self, inp): self.inp = inp; return inp @ self.w
-
 class _Adds(_NoBiasSlip):
     def bwd(self, out, inp): super().bwd(out, inp); self.w.g += 1.
 
@@ -1775,8 +1771,7 @@ _no_bias_slips = {
     'out.g is not in it; this is the local derivative alone, in its own shape': _Local,
     'it is made of out, where out.g should be': _Out,
     'there is a bias among them, and whoever trains the network will train it': _Bias,
-    'a tensor that is kept on the module counts as a parameter; Module remembers the input for '
-    'you': _OwnInput, 'accumulates': _Adds, 'not written': _OnSelf, _OUT_FIRST: _InFirst,
+    'accumulates': _Adds, 'not written': _OnSelf, _OUT_FIRST: _InFirst,
     'wrote into an input': _IntoOutG}
 
 # %% ../nbs/answers.ipynb #770de2ea
@@ -1797,7 +1792,7 @@ class _NoBias(Module):
     \end{aligned}$$
 
     `Module` remembers the input and hands it to `bwd`, after the output. `parameters()` finds `w`,
-    since it is a tensor on the module."""
+    since the module holds it from the start."""
     def __init__(self, w): self.w = w
     def forward(self, inp): return inp @ self.w
     def bwd(self, out, inp):
@@ -1849,7 +1844,6 @@ class _TurnsTheList(_ChainSlip):
     def bwd(self, out, inp):
         self.layers.reverse()
         for layer in self.layers: layer.backward()
-    def parameters(self): return [p for l in self.layers for p in l.parameters()]
 
 # %% ../nbs/answers.ipynb #0f2abf7a
 class _SkipsTheFirst(_ChainSlip):
@@ -1865,12 +1859,11 @@ class _Passes(_TurnsTheList):
 class _Weights(_ChainSlip):
     def parameters(self): return [l.w for l in self.layers if hasattr(l, 'w')]
 
-class _KeepsOut(_Weights):
+class _KeepsOut(_ChainSlip):
     kept = None
     def forward(self, inp):
         if self.kept is None: self.kept = super().forward(inp)
         return self.kept
-    def parameters(self): return [p for l in self.layers for p in l.parameters()]
 
 class _OneBwd(_KeepsOut):
     done = False
@@ -1881,7 +1874,6 @@ class _OneBwd(_KeepsOut):
 
 # %% ../nbs/answers.ipynb #c2bd4d48
 _chain_slips = {
-    'it does not look into the inner layers; a list of modules is no tensor': _ChainSlip,
     'the weights are found, the biases are not': _Weights,
     'it is what arrived at the output; it has not come through the layers': _Passes,
     _ONCE: _TurnsTheList, _OLD_OUT: _KeepsOut, _NOT_AGAIN: _OneBwd, 'not written': _SkipsTheFirst}
@@ -1891,7 +1883,7 @@ def _chain_inputs(N, d, m):
 
 # %% ../nbs/answers.ipynb #a7a82fe9
 @exercise('07.4', 'A module made of modules',
-          ['Three methods. parameters() and the loop of forward can be read off Model.',
+          ['Two methods. The loop of forward can be read off Model.',
            'Inner layers have to remember their arguments, so call them: layer(x).',
            'The output of the last layer is the output of the chain: out.g is there already.',
            'bwd is one loop: for layer in reversed(self.layers), and call its backward().'],
@@ -1901,17 +1893,14 @@ class _Chain(Module):
     from right to left, each layer's `inp.g` is `out.g` of the layer before it.
 
     The chain's `out` is the very tensor that the last layer returned, so its `.g` is where that
-    layer looks; `inp` is the very tensor that the first layer got. Nothing is copied.
-
-    One thing is weaker than in `Model`: `predict` calls `forward`, and here that makes the inner
-    layers remember."""
+    layer looks; `inp` is the very tensor that the first layer got. Nothing is copied. The
+    parameters are found in the list, because the chain holds it from the start."""
     def __init__(self, layers): self.layers = layers
     def forward(self, inp):
         for layer in self.layers: inp = layer(inp)
         return inp
     def bwd(self, out, inp):
         for layer in reversed(self.layers): layer.backward()
-    def parameters(self): return [p for layer in self.layers for p in layer.parameters()]
 
 # %% ../nbs/answers.ipynb #d688b0d4
 _point = dict(p=3/4, p_grad=-4/15, z_grad=-1/20)

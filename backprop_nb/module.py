@@ -6,36 +6,136 @@
 __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 
 # %% ../nbs/07_module.ipynb #ce6bdec2
+from contextlib import contextmanager
+import torch
 from torch import Tensor
 from .clinic import ArgumentError, MethodError, OrderError, ReuseError
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .relu import relu, relu_grad
 
+# %% ../nbs/07_module.ipynb #1c7f4a90
+def _held(name, thing):
+    "Modules and tensors in an attribute, each with its dotted name; lists are gone through."
+    if isinstance(thing, (Tensor, Module)): yield name, thing
+    elif isinstance(thing, dict):
+        for k,t in thing.items(): yield from _held(f'{name}.{k}', t)
+    elif isinstance(thing, (list, tuple)): yield from _held(name, dict(enumerate(thing)))
+
+def _inside(module):
+    "What `module` itself holds: the names that it had when it was first used."
+    if module._names is None: module._use()
+    for name in module._names: yield from _held(name, vars(module).get(name))
+
+def _everything(module, prefix='', seen=None):
+    "Dotted names and tensors at any depth, each tensor once, and whether it is learned."
+    seen = set() if seen is None else seen
+    for name,t in _inside(module):
+        if id(t) in seen: continue
+        seen.add(id(t))
+        if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen)
+        else: yield (prefix + name, t,
+                     t.is_floating_point() and name.split('.')[0] not in module.not_learned)
+
+# %% ../nbs/07_module.ipynb #6e2b95d1
+class _Holder:
+    "What holds tensors and modules, at any depth: parameters, buffers, and a mode."
+    not_learned,training,_names = (),True,None
+    def named_parameters(self)->list: # pairs (dotted name, tensor)
+        return [(name, t) for name,t,learned in _everything(self) if learned]
+    def named_buffers(self)->list: # pairs (dotted name, tensor)
+        return [(name, t) for name,t,learned in _everything(self) if not learned]
+    def parameters(self)->list: return [t for _,t in self.named_parameters()]
+    def buffers(self)->list: return [t for _,t in self.named_buffers()]
+    def num_parameters(self)->int: return sum(p.numel() for p in self.parameters())
+    def state(self)->dict: # dotted name -> tensor
+        "All that is saved: parameters and buffers."
+        return {name: t for name,t,_ in _everything(self)}
+    def modules(self)->list:
+        "This module and all modules inside of it, each once."
+        found = {id(self): self}
+        for m in (todo := [self]):
+            new = {id(t): t for _,t in _inside(m) if isinstance(t, Module) and id(t) not in found}
+            found |= new; todo += new.values()
+        return todo
+    def train(self, training:bool=True):
+        "Training mode, or evaluation mode, for this module and all inside; returns the module."
+        for m in self.modules(): m.training = training
+        return self
+    def eval(self): return self.train(False)
+    def __repr__(self): return f'{type(self).__name__}({", ".join(_told(self))})'
+
+# %% ../nbs/07_module.ipynb #d95a0c3b
+class _Watcher(_Holder):
+    "What notices that a tensor has been changed between the way there and the way back."
+    def _use(self):
+        "From now on it is settled which names are held."
+        self._names = tuple(vars(self))
+        self._own = [n for n in self._names if n not in self.not_learned
+                     and isinstance(vars(self)[n], Tensor)]
+        self._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(self))
+    def _uses(self):
+        "The tensors that `bwd` may read."
+        lists = [t for _,t in _inside(self)] if self._lists else []
+        return [*self.args, self.out, *[vars(self).get(n) for n in self._own], *lists]
+    def _watch(self):
+        "Note the versions of these tensors; each change in place adds 1 to one."
+        self._watched = used = self._uses()
+        try: self._versions = [t._version for t in used]
+        except (AttributeError, RuntimeError):          # some are no tensors, or have no version
+            self._watched = [t for t in used if isinstance(t, Tensor) and not t.is_inference()]
+            self._versions = [t._version for t in self._watched]
+    def _unchanged(self):
+        if [t._version for t in self._watched] == self._versions: return
+        raise OrderError(f'{type(self).__name__}: {_changed(self)} changed in place since the '
+                         'forward pass; gradients would mix old and new, so call it again first')
+    def __getstate__(self): return vars(self) | {'_watched': None}  # a copy counts anew
+
+# %% ../nbs/07_module.ipynb #4be17d66
+def _changed(module):
+    "Names of what has been changed."
+    called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
+    called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
+    called |= {id(t): name for name,t in module.state().items()}
+    return ' and '.join(dict.fromkeys(called[id(t)] for t,v in zip(module._watched, module._versions)
+                                      if t._version != v))
+
+def _told(module):
+    "What a module holds, in words: shapes of tensors, modules inside, plain settings."
+    for name in vars(module) if module._names is None else module._names:
+        value = vars(module).get(name)
+        yield from (f'{n} {tuple(t.shape) if isinstance(t, Tensor) else t}'
+                    for n,t in _held(name, value))
+        if name != 'training' and isinstance(value, (int, float, str)): yield f'{name}={value!r}'
+
 # %% ../nbs/07_module.ipynb #09fb0acf
-class Module:
+class Module(_Watcher):
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
     `bwd` reads `out.g` and writes `.g` of arguments and parameters, overwriting what was there: one
     call, one `backward`. Where `self.input_grad` is False it may leave out the input's gradient."""
-    input_grad,args,out = True,None,None
+    input_grad,args,out,_watched = True,None,None,None
     def __call__(self, *args):
         "Run `forward`, and remember arguments and output for `backward`."
+        self._run(*args)
+        self._watch()
+        return self.out
+    def _run(self, *args):
+        if self._names is None: self._use()
+        self.args = self._watched = None            # nothing to go back from, should this fail
         self.out = self.forward(*args)
         self.args = args
         return self.out
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
-        "Write the gradients. Raises `RuntimeError` where nothing has been computed yet."
+        "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
+        if self._watched: self._unchanged()
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
-        finally: del self.input_grad                    # back to the True of the class
+        finally: del self.input_grad                # back to the True of the class
     def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
-    def parameters(self)->list:
-        "The tensors that this module holds, apart from its last output."
-        return [t for name,t in vars(self).items() if isinstance(t, Tensor) and name != 'out']
 
 # %% ../nbs/07_module.ipynb #09e48ad2
 class Relu(Module):
@@ -60,14 +160,29 @@ class Mse(Module):
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
 # %% ../nbs/07_module.ipynb #295d3fcc
-def _used_once(things, kind, same, why):
-    "Refuse a list in which two entries are the same thing, by the key function `same`."
+def _places(t):
+    "Where the entries of `t` lie in their memory."
+    order = torch.arange(t.untyped_storage().nbytes() // t.element_size(), device='cpu')
+    return order.as_strided(t.shape, t.stride(), t.storage_offset()).unique()
+
+def _shared(tensors):
+    "The first two places in a list whose tensors have memory in common, or None."
+    same = {}
+    for k,t in enumerate(tensors):
+        if t.numel() == 0: continue
+        for j in (before := same.setdefault(t.untyped_storage().data_ptr(), [])):
+            if t is tensors[j] or torch.isin(_places(t), _places(tensors[j])).any(): return j, k
+        before.append(k)
+
+# %% ../nbs/07_module.ipynb #81f6b2d0
+def _once(named, kind, why):
+    "Refuse pairs (name, thing) of which one thing has two names."
     at = {}
-    for k,t in enumerate(things):
-        if same(t) in at:
-            name = f'of shape {tuple(t.shape)}' if isinstance(t, Tensor) else type(t).__name__
-            raise ReuseError(f'Model: {kind} {k} ({name}) is {kind} {at[same(t)]} once more; {why}')
-        at[same(t)] = k
+    for name,t in named:
+        if id(t) in at:
+            raise ReuseError(f'Model: {kind} {name} ({type(t).__name__}) is {kind} {at[id(t)]} once '
+                             f'more; {why}')
+        at[id(t)] = name
 
 def _checked(layers, loss):
     "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
@@ -77,34 +192,76 @@ def _checked(layers, loss):
     for k,l in enumerate((*layers, loss)):
         if not isinstance(l, Module):
             raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
-    _used_once((*layers, loss), 'layer', id, 'a layer remembers its last input only')
-    params = [p for layer in layers for p in layer.parameters()]
-    _used_once(params, 'parameter', lambda p: p.data_ptr() or id(p),
-               'its gradient is the sum of both shares, and .g would hold only one')
+    _once([(k, m) for k,l in enumerate((*layers, loss)) for m in l.modules()], 'layer',
+          'a layer remembers its last input only')
+    params = [(f'{k}.{n}', p) for k,l in enumerate(layers) for n,p in l.named_parameters()]
+    if (twice := _shared([p for _,p in params])):
+        j,k = [params[k][0] for k in twice]
+        raise ReuseError(f'Model: parameter {k} has memory in common with parameter {j}; its '
+                         'gradient is the sum of both shares, and .g would hold only one')
     return tuple(layers)
 
+# %% ../nbs/07_module.ipynb #a3d7e914
+def _settle(model):
+    "Look through layers that are new: are they fit, what do they learn, where does it begin?"
+    model.layers = model._settled = _checked(model.layers, model.loss)
+    model._params = model.parameters()
+    model._first = next((k for k,l in enumerate(model.layers) if l.parameters()), len(model.layers))
+
+def _joined(model, x):
+    "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
+    for layer,after in zip(model.layers, (*model.layers[1:], model.loss)):
+        if after.args is None or after.args[0] is not layer.out:
+            raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
+                             'follows it, has been called by itself since; call the model again')
+    for p in model._params:
+        if p is x: raise ReuseError('Model: its input is one of its parameters; the gradient is '
+                                    'the sum of both shares, and .g would hold only one')
+
+@contextmanager
+def _as_before(module):
+    "Put back afterwards what all modules inside remember, and their mode."
+    kept = [(m, dict(vars(m))) for m in module.modules()]
+    try: yield
+    finally:
+        for m,before in kept: vars(m).clear(); vars(m).update(before)
+
+# %% ../nbs/07_module.ipynb #f80c25b6
+def _listing(model):
+    "A line for each layer and the loss, with the number of its parameters."
+    parts = {**{f'layers.{k}': l for k,l in enumerate(model.layers)}, 'loss': model.loss}
+    wide,long = max(map(len, parts)), max(len(repr(m)) for m in parts.values())
+    rows = [f'  {name:{wide}}  {m!r:{long}}  ' + (f'{n:>11,}' if (n := m.num_parameters()) else '')
+            for name,m in parts.items()]
+    return '\n'.join([f'Model, {model.num_parameters():,} parameters', *map(str.rstrip, rows)])
+
 # %% ../nbs/07_module.ipynb #1970fe3b
-class Model:
+class Model(Module):
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
+    _settled = None
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
-        self.layers,self.loss = _checked(layers, loss),loss
-    def __call__(self, x:Tensor, targ:Tensor)->Tensor:
+        self.layers,self.loss = layers,loss
+        self._use(); _settle(self)
+    def forward(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
-        self.loss.args = None                           # nothing to go back from until we arrive
-        for layer in self.layers: x = layer(x)
-        return self.loss(x, targ)
+        if self.layers is not self._settled: _settle(self)
+        for layer in self.layers: x = layer._run(x)
+        return self.loss._run(x, targ)
     def predict(self, x:Tensor)->Tensor:
-        "The output without the loss; nothing is remembered."
-        for layer in self.layers: x = layer.forward(x)
+        "The output without the loss, in evaluation mode; every module is left as it was."
+        with _as_before(self):
+            for layer in self.eval().layers: x = layer.forward(x)
         return x
-    def parameters(self)->list: return [p for layer in self.layers for p in layer.parameters()]
     def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
-        if not self.loss.args: raise OrderError('Model: backward before forward; call it first')
+        super().backward(input_grad)
+    def bwd(self, out, x, targ):
+        _joined(self, x)
         self.loss.backward()
-        have = [k for k,layer in enumerate(self.layers) if layer.parameters()]
-        first = 0 if input_grad else min(have, default=len(self.layers))
+        first = 0 if self.input_grad else self._first
         for k in reversed(range(first, len(self.layers))):
-            self.layers[k].backward(input_grad=input_grad or k > first)
-        if first: self.layers[0].args[0].g = None       # not computed, so not left old
+            self.layers[k].backward(self.input_grad or k > first)
+        if first: x.g = None                            # not computed, so not left old
+    def _uses(self): return [*self.args, *[l.out for l in self.layers], self.out, *self._params]
+    def __repr__(self): return _listing(self)

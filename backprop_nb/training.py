@@ -6,14 +6,14 @@
 __all__ = ['kaiming', 'mlp', 'SGD', 'Adam', 'accuracy', 'History', 'fit', 'plot_history', 'save_state', 'load_state']
 
 # %% ../nbs/10_training.ipynb #e7fc32e5
-import hashlib, json, math, os
+import hashlib, json, math, os, secrets, shutil, signal, threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import torch
 from torch import Tensor
-from .clinic import (ArgumentError, DivergenceError, DtypeError, FileError, RangeError,
-                                ReuseError, ShapeError, UpstreamError)
-from .module import Lin, Model, Relu
+from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
+                                OrderError, RangeError, ReuseError, ShapeError, UpstreamError)
+from .module import Lin, Model, Module, Relu, _as_before, _places, _shared
 from .operation import _number, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
@@ -54,10 +54,10 @@ def _betas(betas):
 
 # %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
-    "`params` as a list of tensors of floats; refuses anything else, and what stands there twice."
+    "`params` as a list of tensors of floats; refuses anything else, and memory that is shared."
     if isinstance(params, Tensor):
         raise ArgumentError(f'{me}: params is one tensor, want a list, such as model.parameters()')
-    params,at = list(params), {}
+    params = list(params)
     if not params: raise RangeError(f'{me}: params is empty, nothing would be learned')
     for k,p in enumerate(params):
         if not isinstance(p, Tensor):
@@ -65,36 +65,54 @@ def _params(me, params):
         if not p.is_floating_point() or p.requires_grad:
             raise DtypeError(f'{me}: params[{k}] is {p.dtype} with requires_grad='
                              f'{p.requires_grad}, want floats that autograd does not watch')
-        same = p.data_ptr() or id(p)
-        if same in at:
-            raise ReuseError(f'{me}: params[{k}] is params[{at[same]}] once more, '
-                             'it would be changed twice')
-        at[same] = k
+        if p.is_meta or p.layout is not torch.strided or p.is_inference():
+            raise DtypeError(f'{me}: params[{k}] is sparse, on meta, or made in inference mode, '
+                             'want a tensor that can be changed')
+        if not p.is_contiguous() and len(_places(p)) < p.numel():
+            raise ReuseError(f'{me}: entries of params[{k}] share memory; take params[{k}].clone()')
+    if (twice := _shared(params)):
+        raise ReuseError('{}: params[{}] is params[{}] once more, or has memory in common with it, '
+                         'which would be changed twice'.format(me, *twice[::-1]))
     return params
 
 # %% ../nbs/10_training.ipynb #561f0d66
+def _fresh(me, params, grads, used):
+    "Refuse gradients that do not fit, and those that the last step has used already."
+    for k,(p,g,(old,version)) in enumerate(zip(params, grads, used)):
+        if not isinstance(g, Tensor):
+            raise UpstreamError(f'{me}: params[{k}] {tuple(p.shape)} has no gradient in .g; run '
+                                'backward first. Not to be learned? Name it in not_learned')
+        if g.shape != p.shape or g.dtype is not p.dtype:
+            raise ShapeError(f'{me}: params[{k}].g is {tuple(g.shape)}, {g.dtype}, want '
+                             f'{tuple(p.shape)}, {p.dtype}')
+        if g.device != p.device or g.layout is not p.layout or p.requires_grad:
+            raise DtypeError(f'{me}: params[{k}].g is {g.layout} on {g.device}, want {p.layout} on '
+                             f'{p.device}, and a parameter that autograd does not watch')
+        if g is old and g._version == version:
+            raise OrderError(f'{me}: params[{k}].g has been used by the step before; run backward '
+                             'first (or go the same way again with a clone of it)')
+
+def _version(g): return None if g.is_inference() else g._version
+
+# %% ../nbs/10_training.ipynb #a20b9c4d
 class _Optimizer:
     "Parameters, learning rate, number of steps; subclasses define `update` and two lists of names."
     settings,moments = (), ()
     def __init__(self, params, lr):
         self.lr,self.t = lr, 0
         self.params = _params(type(self).__name__, params)
+        self._used = [(None, 0)] * len(self.params)
     @property
     def lr(self)->float: return self._lr
     @lr.setter
-    def lr(self, lr): self._lr = _number(f'{type(self).__name__}: lr', lr)
+    def lr(self, lr): self._lr = _number(f'{type(self).__name__}: lr', lr, 0, 3e38)
     def step(self)->None:
         "Change each parameter by its `.g`; raises, and changes nothing, where one does not fit."
         grads = [getattr(p, 'g', None) for p in self.params]
-        for k,(p,g) in enumerate(zip(self.params, grads)):
-            if not isinstance(g, Tensor):
-                raise UpstreamError(f'{type(self).__name__}: params[{k}] {tuple(p.shape)} has no '
-                                    'gradient in .g; run backward first')
-            if g.shape != p.shape or g.dtype != p.dtype:
-                raise ShapeError(f'{type(self).__name__}: params[{k}].g is {tuple(g.shape)}, '
-                                 f'{g.dtype}, want {tuple(p.shape)}, {p.dtype}')
+        _fresh(type(self).__name__, self.params, grads, self._used)
         self.t += 1
         self.update(grads)
+        self._used = [(g, _version(g)) for g in grads]
 
 # %% ../nbs/10_training.ipynb #e5f088b7
 class SGD(_Optimizer):
@@ -147,13 +165,26 @@ def _finite(loss, opt, epoch, step):
     raise DivergenceError(f'fit: the loss is {loss} in epoch {epoch}, step {step}; ' + (
         'look at the data' if first else f'a smaller lr than {opt.lr} may help'))
 
+def _all_finite(model, opt, epoch):
+    "Refuse numbers that a step has made infinite."
+    for name,t in model.named_parameters():
+        if t.isfinite().all(): continue
+        raise DivergenceError(f'fit: {name} is no longer finite after epoch {epoch}; a smaller lr '
+                              f'than {opt.lr} may help')
+
+# %% ../nbs/10_training.ipynb #b31cad5e
 def _belongs(who, model, opt, history):
     "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
+    if not isinstance(model, Module):
+        raise ArgumentError(f'{who}: model is {type(model).__name__}, want a Model')
+    if not isinstance(history, History):
+        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
+    if len({len(column) for column in vars(history).values()}) > 1:
+        raise RangeError(f'{who}: the columns of history have different lengths')
+    if opt is None: return
     if not isinstance(opt, _Optimizer):
         raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
                             'SGD or Adam of this package')
-    if not isinstance(history, History):
-        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
     mine = {id(p) for p in model.parameters()}
     for k,p in enumerate(opt.params):
         if id(p) not in mine:
@@ -173,12 +204,13 @@ def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
     return total / len(x)
 
 # %% ../nbs/10_training.ipynb #ff5a9061
-def _evaluate(model, x, y, batch_size=1000):
+def _evaluate(who, model, x, y, batch_size=1000):
     "Mean loss, and the fraction that is right, or None where outputs are not scores of classes."
     loss,right = 0.,0
     for xb,yb in zip(x.split(batch_size), y.split(batch_size)):
         out = model.predict(xb)
-        loss += model.loss.forward(out, yb).item() * len(xb)
+        if out.isnan().any(): raise DivergenceError(f'{who}: outputs of the model are nan')
+        with _as_before(model): loss += model.eval().loss.forward(out, yb).item() * len(xb)
         if out.dim() != 2 or out.shape[1] < 2 or y.dim() != 1 or y.is_floating_point(): right = None
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
@@ -191,14 +223,20 @@ def _pair(name, data):
     if len(pair) != 2 or len(pair[0]) != len(pair[1]) or not len(pair[0]):
         raise ShapeError(f'{name} has tensors of length {[*map(len, pair)]}, want two of one '
                          'length, 1 or more')
+    x,y = pair
+    if x.device != y.device or x.is_meta or torch.strided not in (x.layout, y.layout):
+        raise DtypeError(f'{name} is {x.layout} on {x.device} and {y.layout} on {y.device}, want '
+                         'two plain tensors on one device')
     return pair
 
 # %% ../nbs/10_training.ipynb #c49104d0
 def accuracy(model:Model, # its outputs (N, C) are scores of C classes
              data, # inputs and labels (N,) of integers, as a TensorDataset or a pair of tensors
             )->float: # from 0 to 1
-    "The fraction of the examples whose highest score stands at the label."
-    right = _evaluate(model, *_pair('accuracy: data', data))[1]
+    """The fraction of the examples whose highest score stands at the label.
+
+    Raises `FloatingPointError` for scores that are nan, `ValueError` where there are no classes."""
+    right = _evaluate('accuracy', model, *_pair('accuracy: data', data))[1]
     if right is None: raise ShapeError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
                                        'integers; these have no classes')
     return right
@@ -217,21 +255,49 @@ def _tensors(opt):
     "All tensors that a step changes: parameters first, then what is remembered."
     return [t for name in ('params', *opt.moments) for t in getattr(opt, name)]
 
+def _all_tensors(model, opt): return [*model.state().values(), *_tensors(opt)[len(opt.params):]]
+
+def _back(model, opt, history, kept, t, epoch):
+    "Put everything back to what it was before an epoch; this is not broken off."
+    while True:
+        try:
+            for now,old in zip(_all_tensors(model, opt), kept): now.copy_(old)
+            opt.t = t
+            for column in vars(history).values(): del column[epoch:]
+            return
+        except KeyboardInterrupt: pass
+
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
     "Train for so many epochs more; what breaks off in the middle of one undoes it."
     for epoch in range(len(history), len(history) + epochs):
-        kept,t = [p.clone() for p in _tensors(opt)], opt.t
+        kept,t = [tensor.clone() for tensor in _all_tensors(model, opt)], opt.t
         try:
             order = _order(len(x), seed, epoch).to(x.device)
-            loss = _epoch(model, opt, x, y, order, batch_size, epoch + 1, bar)
-            row = (loss, *(_evaluate(model, *valid) if valid else (None, None)))
+            loss = _epoch(model.train(), opt, x, y, order, batch_size, epoch + 1, bar)
+            _all_finite(model, opt, epoch + 1)
+            row = (loss, *(_evaluate('fit: valid', model, *valid) if valid else (None, None)))
+            if valid: _finite(row[1], opt, epoch + 1, 'validation')
             bar.set_description(f'epoch {epoch + 1}, loss {loss:.3f}')
             for column,entry in zip(vars(history).values(), row): column.append(entry)
         except BaseException:
-            for p,old in zip(_tensors(opt), kept): p.copy_(old)
-            opt.t = t
-            for column in vars(history).values(): del column[epoch:]
+            _back(model, opt, history, kept, t, epoch)
             raise
+
+# %% ../nbs/10_training.ipynb #c42dbe6f
+def _one_interrupt(run):
+    "Call `run`. The first Ctrl-C breaks it off, as always; while it tidies up, others are ignored."
+    before = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or before is not signal.default_int_handler: return run()
+    def first(number, frame):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+    try:
+        signal.signal(signal.SIGINT, first)
+        return run()
+    finally:
+        try: signal.signal(signal.SIGINT, before)
+        finally: signal.signal(signal.SIGINT, before)   # should the first Ctrl-C come just here
 
 # %% ../nbs/10_training.ipynb #2cc75393
 def fit(model:Model, # what learns
@@ -244,9 +310,10 @@ def fit(model:Model, # what learns
         history:History|None=None, # of the epochs done: they go on from there; it is appended to
         progress:bool=True, # a bar on stderr?
        )->History: # `history`, or a new one
-    """Train by mini-batches. An epoch that is interrupted is undone, then the error passed on.
+    """Train by mini-batches, in training mode. An epoch that is interrupted is undone, then the error passed on.
 
-    Raises `TypeError`, `ValueError` for what does not fit; `FloatingPointError` for a nan loss."""
+    Raises `TypeError`, `ValueError` for what does not fit; `FloatingPointError` for a loss, of training or
+    validation, or parameters that are not finite."""
     from tqdm import tqdm
     history = History() if history is None else history
     _belongs('fit', model, opt, history)
@@ -255,7 +322,8 @@ def fit(model:Model, # what learns
     x,y = _pair('fit: data', data)
     valid = None if valid is None else _pair('fit: valid', valid)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar)
+        _one_interrupt(lambda: _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history,
+                                    bar))
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4
@@ -279,12 +347,15 @@ def plot_history(history:History, # of one epoch or more
 
 # %% ../nbs/10_training.ipynb #dcbb5c50
 def _state(model, opt):
-    "The tensors of a state by name: all the model's parameters, and the optimizer's moments."
-    groups = dict(param=model.parameters(), **{name: getattr(opt, name) for name in opt.moments})
-    return {f'{name}.{k}': t for name,tensors in groups.items() for k,t in enumerate(tensors)}
+    "The tensors of a state by name: all that the model holds, and the optimizer's moments."
+    names = {id(p): name for name,p in model.named_parameters()}
+    return model.state() | ({} if opt is None else {
+        f'opt.{moment}.{names[id(p)]}': t for moment in opt.moments
+        for p,t in zip(opt.params, getattr(opt, moment))})
 
 def _kind(opt):
     "Name and settings of an optimizer, as JSON gives them back."
+    if opt is None: return None
     return json.loads(json.dumps([type(opt).__name__, {s: getattr(opt, s) for s in opt.settings}]))
 
 def _digest(about, tensors):
@@ -296,53 +367,90 @@ def _digest(about, tensors):
     return h.hexdigest()
 
 # %% ../nbs/10_training.ipynb #76e9147b
-def save_state(path:str|Path, # the file, by custom `something.safetensors`
-               model:Model, # its parameters are saved
-               opt:SGD|Adam, # its moments, number of steps, settings and lr
-               history:History, # of the epochs done
-              )->None:
-    "Write all that `fit` needs to go on; a file that was there is replaced at once or not at all."
-    from safetensors.torch import save
-    _belongs('save_state', model, opt, history)
-    about = json.dumps(dict(kind=_kind(opt), lr=opt.lr, t=opt.t, history=asdict(history)))
-    tensors = {name: t.clone(memory_format=torch.contiguous_format).cpu()
-               for name,t in _state(model, opt).items()}
-    blob = save(tensors, {'backprop_nb': about, 'sha256': _digest(about, tensors)})
-    path = Path(path)
-    part = path.with_name(f'{path.name}.part')
+def _put(path, blob):
+    "Write a file at once or not at all."
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileError(f'save_state: {path} is no plain file, and stays as it is')
+    part = path.with_name(f'.{secrets.token_hex(8)}.part')
     try:
-        with open(part, 'wb') as f:
+        with open(part, 'xb') as f:
             f.write(blob); f.flush(); os.fsync(f.fileno())     # on the disk, not on the way to it
+        if path.exists(): shutil.copymode(path, part)
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
+
+# %% ../nbs/10_training.ipynb #d53ecf70
+def save_state(path:str|Path, # the file, by custom `something.safetensors`
+               model:Model, # its parameters and buffers are saved
+               opt:SGD|Adam|None=None, # its moments, number of steps, settings and lr, too
+               history:History|None=None, # of the epochs done
+              )->None:
+    """Write the weights, and with the optimizer and the history all that `fit` needs to go on.
+
+    A file that was there is replaced at once or not at all. Raises `RuntimeError` for what is no
+    plain file, `TypeError` and `ValueError` for an optimizer or a history of something else."""
+    from safetensors.torch import save
+    history = History() if history is None else history
+    _belongs('save_state', model, opt, history)
+    about = json.dumps(dict(names=True, kind=_kind(opt), lr=getattr(opt, 'lr', 0.),
+                            t=getattr(opt, 't', 0), history=asdict(history)))
+    tensors = {name: t.detach().clone(memory_format=torch.contiguous_format).cpu()
+               for name,t in _state(model, opt).items()}
+    _put(path, save(tensors, {'backprop_nb': about, 'sha256': _digest(about, tensors)}))
 
 # %% ../nbs/10_training.ipynb #e35353bc
 def _read_state(path):
     "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+    if not Path(path).exists(): raise FileError(f'load_state: there is no file {path}')
+    if not Path(path).is_file(): raise FileError(f'load_state: {path} is no plain file')
     try:
-        with safe_open(path, 'pt') as f:
-            tensors,meta = {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}
-    except FileNotFoundError as e: raise FileError(f'load_state: there is no file {path}') from e
-    except SafetensorError as e:
+        raw = Path(path).read_bytes()                   # in one go: somebody may be saving
+        tensors,size = load(raw), int.from_bytes(raw[:8], 'little')
+        meta = json.loads(raw[8:8 + size]).get('__metadata__', {})
+    except (SafetensorError, OSError, ValueError, RecursionError) as e:
         raise FileError(f'load_state: {path} is damaged, or no safetensors file: {e}') from e
     if 'backprop_nb' not in meta:
         raise FileError(f'load_state: {path} was not written by save_state')
     if _digest(meta['backprop_nb'], tensors) != meta.get('sha256'):
         raise FileError(f'load_state: {path} is damaged, its checksum does not fit')
-    return json.loads(meta['backprop_nb']), tensors
+    try: about = json.loads(meta['backprop_nb']); _check_about(about)
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
+        raise FileError(f'load_state: {path} has a description that makes no sense: {e}') from e
+    return about, tensors
 
-# %% ../nbs/10_training.ipynb #117b2c16
-def load_state(path:str|Path, # what `save_state` wrote
-               model:Model, # with parameters of the same shapes; they are overwritten
-               opt:SGD|Adam, # with the same settings; its moments, number of steps and lr change
-              )->History: # of the epochs done, for `fit(..., history=...)`
-    """Put a model and its optimizer back into the state that was saved.
+def _check_about(about):
+    "Raise an error where the description of a state is not one."
+    _whole('t', about['t']); _number('lr', about['lr'])
+    if about['kind'] is not None: name,settings = about['kind']
+    history = History(**about['history'])
+    for column in vars(history).values():
+        if not isinstance(column, list) or len(column) != len(history):
+            raise ValueError('the columns of its history are not lists of one length')
+        for entry in column:
+            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, (int, float))):
+                raise ValueError(f'its history holds {entry!r:.40}')
 
-    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else."""
-    _belongs('load_state', model, opt, History())
-    about,tensors = _read_state(path)
-    if about['kind'] != _kind(opt):
+# %% ../nbs/10_training.ipynb #f750e192
+def _renamed(about, tensors, model, opt):
+    "The tensors under the names of today, where they are numbered."
+    if 'names' in about: return tensors
+    names = [name for name,_ in model.named_parameters()]
+    at = {id(p): name for name,p in model.named_parameters()}
+    new = {f'param.{k}': name for k,name in enumerate(names)}
+    for moment in getattr(opt, 'moments', ()):
+        new |= {f'{moment}.{k}': f'opt.{moment}.{at[id(p)]}' for k,p in enumerate(opt.params)}
+    return {new.get(name, name): t for name,t in tensors.items()
+            if opt is not None or name.startswith('param.')}
+
+def _fitting(path, about, tensors, model, opt):
+    "The tensors of the file for those that are here; refuses what does not fit."
+    if opt is None: tensors = {n: t for n,t in tensors.items() if not n.startswith('opt.')}
+    elif about['kind'] is None: raise FileError(f'load_state: {path} holds no optimizer; load it '
+                                                'into the model alone')
+    elif about['kind'] != _kind(opt):
         raise FileError(f'load_state: {path} was saved with {about["kind"]}, here is {_kind(opt)}')
     state = _state(model, opt)
     for name in {**state, **tensors}:
@@ -350,6 +458,20 @@ def load_state(path:str|Path, # what `save_state` wrote
                       for d in (tensors, state)]
         if found != want:
             raise FileError(f'load_state: {name} is {found} in {path}, and {want} here')
-    for name,t in state.items(): t.copy_(tensors[name])
-    opt.t,opt.lr = about['t'], about['lr']
+    return [(t, tensors[name]) for name,t in state.items()]
+
+# %% ../nbs/10_training.ipynb #117b2c16
+def load_state(path:str|Path, # what `save_state` wrote
+               model:Model, # with tensors of the same names and shapes; they are overwritten
+               opt:SGD|Adam|None=None, # with the same settings; its moments, steps and lr change
+              )->History: # of the epochs done, for `fit(..., history=...)`
+    """Put a model, and its optimizer where one is given, back into the state that was saved.
+
+    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else; it
+    says which name does not fit."""
+    _belongs('load_state', model, opt, History())
+    about,tensors = _read_state(path)
+    tensors = _renamed(about, tensors, model, opt)
+    for now,saved in _fitting(path, about, tensors, model, opt): now.copy_(saved)
+    if opt is not None: opt.t,opt.lr = about['t'], about['lr']
     return History(**about['history'])

@@ -201,7 +201,10 @@ OPTIMISERS = {
 @pytest.mark.parametrize('cls', OPTIMISERS)
 def test_optimiser(cls): descends(OPTIMISERS[cls][0], cls, OPTIMISERS[cls][1])
 
-def twice(opt, step): step(); step()
+def twice(opt, step):
+    step()
+    for p in opt.params: p.g = p.g.clone()           # or it would be refused
+    step()
 def first_rate(opt, step): opt.lr = 0.1; step()
 def forgetful(opt, step): step(); [t.zero_() for name in opt.moments for t in getattr(opt, name)]
 def grads_written(opt, step): step(); [first(p.g).add_(1) for p in opt.params]

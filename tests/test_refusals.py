@@ -55,6 +55,34 @@ def after_failure(model):
     model(rand(5, 3), rand(5, 3))
     with pytest.raises(ShapeError): model(rand(5, 3), rand(4, 3))
     model.backward()
+class ScaledModule(Module):
+    def __init__(self): self.s = rand(3)
+    def forward(self, inp): return self.s * inp
+    def bwd(self, out, inp): inp.g, self.s.g = out.g * self.s, (out.g * inp).sum(0)
+class Twice(Same):
+    def __init__(self, inner): self.inner = inner
+def written_into(module, what):
+    "There and back, and in between something is written into."
+    inp = rand(4, 3)
+    out = arrived(module(inp))
+    {'inp': inp, 'out': out, 's': module.s}[what].add_(1)
+    module.backward()
+def into(model, *args):
+    model(*args)
+    model.parameters()[0].mul_(2)
+    model.backward()
+def itself(w):
+    model = Model([Lin(w, zeros(3))], Mse())
+    model(w, rand(3, 3))
+    model.backward(input_grad=True)
+def elsewhere(model):
+    model(rand(4, 3), rand(4, 3))
+    model.layers[0](rand(4, 3))
+    model.backward()
+def steps(opt, *grads):
+    for g in grads:
+        for p in opt.params: p.g = g
+        opt.step()
 def tied(w, other): return [Lin(w, zeros(3)), Relu(), Lin(other, zeros(3))], Mse()
 def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
@@ -108,12 +136,16 @@ OPTIMISER = [
     (([], .1), RangeError, 'empty'),
     (([whole(3)], .1), DtypeError, 'params[0]', 'float'),
     (([x := rand(3), x], .1), ReuseError, 'params[1]', 'params[0] once more'),
+    (([x[:2], x[1:]], .1), ReuseError, 'params[1]', 'params[0] once more, or has memory'),
+    (([rand(1).expand(3)], .1), ReuseError, 'params[0]', 'share memory'),
+    (([rand(3).to_sparse()], .1), DtypeError, 'params[0] is sparse'),
+    (([rand(3, device='meta')], .1), DtypeError, 'params[0] is sparse, on meta'),
     (([rand(3)], -1), RangeError, 'lr is -1', 'want 0 <='),
     (([rand(3)], 'fast'), ArgumentError, "lr is 'fast'", 'want '),
     (([rand(3)], None), ArgumentError, 'lr is None', 'an int or float'),
     (([rand(3)], True), ArgumentError, 'lr is True', 'an int or float'),
-    (([rand(3)], math.nan), RangeError, 'lr is nan', 'want 0 <= lr < inf'),
-    (([rand(3)], math.inf), RangeError, 'lr is inf', 'want 0 <= lr < inf'),
+    (([rand(3)], math.nan), RangeError, 'lr is nan', 'want 0 <= lr < 3e+38'),
+    (([rand(3)], math.inf), RangeError, 'lr is inf', 'want 0 <= lr < 3e+38'),
     (([rand(3), [1., 2.]], .1), DtypeError, 'params[1] is [1.0, 2.0]', WANT_TENSOR),
     (([rand(3).requires_grad_()], .1), DtypeError, 'params[0]', 'requires_grad=True'),
     (([rand(2), y := rand(3, 3), y.t()], .1), ReuseError, 'params[2]', 'params[1] once more')]
@@ -163,7 +195,10 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                (lambda: HalfModule()(rand(3)), MethodError, 'HalfModule.forward'),
                (lambda: back(SameModule()), MethodError, 'SameModule.bwd'),
                (lambda: HalfModule().backward(), OrderError, 'HalfModule: backward before forward'),
-               (lambda: Module().backward(), OrderError, 'before forward')],
+               (lambda: Module().backward(), OrderError, 'before forward'),
+               (lambda: written_into(ScaledModule(), 'inp'), OrderError, 'argument 0 changed in place'),
+               (lambda: written_into(ScaledModule(), 'out'), OrderError, 'output of ScaledModule changed'),
+               (lambda: written_into(ScaledModule(), 's'), OrderError, 'ScaledModule: s changed in place')],
     'Relu': [*called(Relu(), ANY), (lambda: back(Relu()), UpstreamError, 'nothing has arrived')],
     'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
     'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)'),
@@ -176,9 +211,15 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([Relu(), one := Relu(), one], Mse()), ReuseError, 'layer 2 (Relu) is layer 1 once more',
          'remembers its last input only'),
         (([two := Mse()], two), ReuseError, 'layer 1 (Mse) is layer 0 once more'),
-        (tied(w := rand(3, 3), w), ReuseError, 'parameter 2 (of shape (3, 3)) is parameter 0 once',
+        (tied(w := rand(3, 3), w), ReuseError, 'parameter 2.w', 'common with parameter 0.w',
          'the sum of both shares'),
-        (tied(w, w.t()), ReuseError, 'parameter 2', 'parameter 0 once more', 'the sum of both'),
+        (tied(w, w.t()), ReuseError, 'parameter 2.w', 'common with parameter 0.w'),
+        (tied((v := rand(4, 3))[1:], v[:-1]), ReuseError, 'parameter 2.w', 'in common with'),
+        (lambda: Model([Twice(one := Relu()), one], Mse()), ReuseError, 'layer 1 (Relu)',
+         'layer 0 once more'),
+        (lambda: into(net()[0], rand(2, 4), whole(2)), OrderError, 'layers.0.w changed in place'),
+        (lambda: itself(rand(3, 3)), ReuseError, 'input is one of its parameters'),
+        (lambda: elsewhere(Model([Relu(), Relu()], Mse())), OrderError, 'called by itself since'),
         (lambda: after_failure(Model([Relu()], Mse())), OrderError, 'before forward'),
         (lambda: Model([Relu()], Mse()).backward(), OrderError, 'before forward')],
     'bce': UNIT + PROBABILITIES, 'bce_grad': UNIT + PROBABILITIES,
@@ -193,6 +234,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)'),
         (lambda: SGD([arrived(rand(3), rand(1))], .1).step(), ShapeError, '(1,)', '(3,)'),
         (lambda: SGD([arrived(rand(3), double(3))], .1).step(), ShapeError, 'float64', 'float32'),
+        (lambda: steps(SGD([rand(3)], .1), g := rand(3), g), OrderError, 'has been used by the step'),
         (lambda: setattr(SGD([rand(3)], .1), 'lr', -1), RangeError, 'lr is -1', 'want 0 <=')],
     'Adam': OPTIMISER + [
         (([rand(3)], .1, (1, 0)), RangeError, 'betas[0] is 1', '< 1'),

@@ -1,0 +1,221 @@
+"""Modules that hold anything: what is learned, what is kept, and what must not change by the way."""
+import copy, pickle
+import pytest, torch
+from torch.testing import assert_close
+from backprop_nb.all import *
+
+class Kept(Module):
+    "Keeps whatever it likes on the way: a mask, a normalised input, a list."
+    def forward(self, inp):
+        self.mask = torch.rand_like(inp) < 0.5 if self.training else torch.ones_like(inp)
+        self.normal, self.seen = inp / inp.norm(), [inp]
+        return inp * self.mask
+    def bwd(self, out, inp): inp.g = out.g * self.mask
+
+class Residual(Module):
+    "Layers, one by name, others in a list or a dictionary, and the input around them."
+    def __init__(self, first, *rest, how=list):
+        self.first, self.rest = first, [*rest] if how is list else dict(enumerate(rest))
+    def all(self):
+        return [self.first, *(self.rest if isinstance(self.rest, list) else self.rest.values())]
+    def forward(self, inp):
+        self.end = inp
+        for layer in self.all(): self.end = layer(self.end)
+        return inp + self.end
+    def bwd(self, out, inp):
+        self.end.g = out.g
+        for layer in reversed(self.all()): layer.backward()
+        inp.g = out.g + inp.g
+
+class Listed(Module):
+    "Tensors in a list, one that is not learned, whole numbers, and a plain setting."
+    not_learned = 'shift',
+    def __init__(self, d):
+        self.ws = [torch.randn(d, d) / d for _ in range(2)]
+        self.shift, self.steps, self.scale = torch.randn(d), torch.tensor(0), 2.
+    def forward(self, inp):
+        self.steps += self.training
+        self.half = inp @ self.ws[0] + self.shift
+        return self.scale * self.half @ self.ws[1]
+    def bwd(self, out, inp):
+        g = self.scale * out.g
+        self.ws[1].g = self.half.transpose(-1, -2).flatten(0, -2) @ g if g.dim() == 2 else None
+        self.ws[0].g = inp.t() @ (g @ self.ws[1].t())
+        inp.g = g @ self.ws[1].t() @ self.ws[0].t()
+
+def lin_of(d, m): return Lin(torch.randn(d, m) / d**0.5, torch.randn(m))
+
+def deep():
+    "A model with layers inside of layers inside of layers."
+    inner = Residual(lin_of(5, 3), Relu(), lin_of(3, 5), how=dict)
+    return Model([lin_of(4, 5), Residual(inner, Listed(5)), Relu(), lin_of(5, 2)], Mse())
+
+NAMES = ['layers.0.w', 'layers.0.b', 'layers.1.first.first.w', 'layers.1.first.first.b',
+         'layers.1.first.rest.1.w', 'layers.1.first.rest.1.b', 'layers.1.rest.0.ws.0',
+         'layers.1.rest.0.ws.1', 'layers.3.w', 'layers.3.b']
+
+def by_autograd(model, x, y):
+    for p in model.parameters(): p.requires_grad_()
+    grads = torch.autograd.grad(model(x, y), model.parameters())
+    for p in model.parameters(): p.requires_grad_(False)
+    return grads
+
+def test_parameters_at_any_depth():
+    model = deep()
+    assert [n for n, _ in model.named_parameters()] == NAMES
+    assert [n for n, _ in model.named_buffers()] == ['layers.1.rest.0.shift',
+                                                      'layers.1.rest.0.steps']
+    assert {*model.state()} == {*NAMES, 'layers.1.rest.0.shift', 'layers.1.rest.0.steps'}
+    for name, t in model.state().items():
+        at = model
+        for step in name.split('.'):
+            if isinstance(at, (list, tuple)): at = at[int(step)]
+            elif isinstance(at, dict): at = at[int(step)]
+            else: at = getattr(at, step)
+        assert at is t
+    assert model.num_parameters() == sum(p.numel() for p in model.parameters())
+
+def test_gradients_at_any_depth():
+    model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+    want = by_autograd(model, x, y)
+    model(x, y); model.backward()
+    for (name, p), g in zip(model.named_parameters(), want): assert_close(p.g, g, msg=name)
+
+def test_all_of_it_learns():
+    model, data = deep(), (torch.randn(64, 4), torch.randn(64, 2))
+    before = {n: t.clone() for n, t in model.state().items()}
+    fit(model, SGD(model.parameters(), 0.05), data, 3, progress=False)
+    moved = {n for n, t in model.state().items() if not torch.equal(t, before[n])}
+    assert moved == {*NAMES, 'layers.1.rest.0.steps'}
+
+@pytest.mark.parametrize('wrap', [lambda k: k, lambda k: Residual(k), lambda k: Residual(Relu(), k)])
+def test_what_forward_keeps_is_neither(wrap):
+    model = Model([lin_of(4, 3), wrap(Kept())], Mse())
+    names = [*model.state()]
+    model(torch.randn(5, 4), torch.randn(5, 3))
+    assert [*model.state()] == names == ['layers.0.w', 'layers.0.b']
+    alone = Kept()
+    alone(torch.randn(5, 4))
+    assert not alone.state() and not Model([alone], Mse()).parameters()
+
+@pytest.mark.parametrize('wrap', [lambda k: k, lambda k: Residual(k), lambda k: Residual(Relu(), k)])
+@pytest.mark.parametrize('look', [lambda m, x, y: m.predict(x), lambda m, x, y: accuracy(m, (x, y))])
+def test_looking_changes_nothing(wrap, look):
+    model = Model([lin_of(4, 3), wrap(Kept()), lin_of(3, 3)], CrossEntropy())
+    x, y = torch.randn(5, 4), torch.randint(3, (5,))
+    model(x, y); model.backward()
+    want = [p.g for p in model.parameters()]
+    before = [(m, dict(vars(m))) for m in model.modules()]
+    look(model, torch.randn(6, 4), torch.randint(3, (6,)))
+    for m, held in before: assert vars(m).keys() == held.keys() and all(
+        vars(m)[k] is v for k, v in held.items())
+    model.backward()
+    for p, g in zip(model.parameters(), want): assert torch.equal(p.g, g)
+
+def test_modes():
+    model = deep()
+    modes = []
+    class Says(Relu):
+        def forward(self, inp): modes.append(self.training); return super().forward(inp)
+    model = Model([lin_of(4, 3), Residual(Says())], CrossEntropy())
+    data = torch.randn(6, 4), torch.randint(3, (6,))
+    fit(model.eval(), SGD(model.parameters(), 0.1), data, 2, data, progress=False)
+    assert modes == [True, False]*2 and all(m.training for m in model.modules())
+    accuracy(model, data); model.predict(data[0])
+    assert modes[4:] == [False]*2 and model.training
+    assert model.eval() is model and not any(m.training for m in model.modules())
+
+@pytest.mark.parametrize('again', [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_go_their_own_way(again):
+    model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+    model(x, y)
+    twin = again(model)
+    for m in model, twin: m.backward()
+    for p, q in zip(model.parameters(), twin.parameters()):
+        assert p is not q and torch.equal(p.g, q.g)
+        q.zero_()
+    assert all(p.any() for p in model.parameters())
+
+def test_layers_that_are_exchanged_are_looked_at_again():
+    model, x, y = Model([Relu(), lin_of(4, 2)], Mse()), torch.randn(7, 4), torch.randn(7, 2)
+    model.layers = [lin_of(4, 4), *model.layers]
+    model(x, y); model.backward()
+    assert len(model.parameters()) == 4 and all(p.g is not None for p in model.parameters())
+    model.layers = [*model.layers, model.layers[1]]
+    with pytest.raises(ValueError, match='once more'): model(x, y)
+
+def test_parts_of_one_memory_that_have_no_entry_in_common():
+    flat = torch.randn(4*3 + 3 + 3*2 + 2)
+    w, b, v, c = [t.view(s) for t, s in zip(flat.split([12, 3, 6, 2]), [(4, 3), 3, (3, 2), 2])]
+    model = Model([Lin(w, b), Relu(), Lin(v, c)], Mse())
+    opt, before = SGD(model.parameters(), 1.), flat.clone()
+    model(torch.randn(5, 4), torch.randn(5, 2)); model.backward(); opt.step()
+    assert_close(before - flat, torch.cat([p.g.flatten() for p in model.parameters()]))
+    columns = torch.randn(4, 6)
+    SGD([columns[:, ::2], columns[:, 1::2]], 1.)
+
+@pytest.mark.parametrize('change', [
+    lambda x, m: x.mul_(2), lambda x, m: m.layers[0].w.mul_(2), lambda x, m: m.layers[0].b.zero_(),
+    lambda x, m: m.layers[1].first.w.zero_(), lambda x, m: m.layers[0].out.zero_(),
+    lambda x, m: m.layers[1].out.zero_(), lambda x, m: m.layers[2].ws[1].zero_(),
+    lambda x, m: m.loss.args[1].zero_()])
+def test_changed_on_the_way(change):
+    model = Model([lin_of(4, 3), Residual(lin_of(3, 3), Relu()), Listed(3)], Mse())
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model(x, y); model.backward(); model.backward()
+    change(x, model)
+    with pytest.raises(RuntimeError, match='changed in place'): model.backward()
+    model(x, y); model.backward()
+
+def test_a_loop_without_the_forward_pass():
+    model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+    opt = SGD(model.parameters(), 0.1)
+    model(x, y); model.backward(); opt.step()
+    with pytest.raises(RuntimeError, match='changed in place'): model.backward()
+    with pytest.raises(RuntimeError, match='used by the step before'): opt.step()
+
+def test_inference_mode():
+    with torch.inference_mode():
+        model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+        model(x, y); model.backward()
+        got = [p.g.clone() for p in model.parameters()]
+    twin = deep()
+    for p, q in zip(twin.state().values(), model.state().values()): p.copy_(q)
+    for g, want in zip(got, by_autograd(twin, x.clone(), y.clone())): assert_close(g, want)
+
+def test_what_is_printed():
+    said = repr(deep())
+    for part in (f'Model, {deep().num_parameters():,} parameters', 'w (4, 5), b (5,)', 'loss',
+                 'Residual(first Residual(first Lin(w (5, 3), b (3,)), rest.0 Relu()', 'scale=2.0'):
+        assert part in said
+    assert repr(MaxPool2d(2)) == 'MaxPool2d(size=2)' and repr(Relu()) == 'Relu()'
+    conv = Conv2d(torch.randn(8, 1, 3, 3), torch.zeros(8), padding=1)
+    assert repr(conv) == 'Conv2d(w (8, 1, 3, 3), b (8,), stride=1, padding=1)'
+    conv(torch.randn(2, 1, 5, 5)); assert 'args' not in repr(conv)
+
+def test_code_in_the_manner_of_the_sources():
+    "Classes of one's own with plain tensors, by the names that fast.ai's lesson uses."
+    class MyLin(Module):
+        def __init__(self, w, b): self.w, self.b = w, b
+        def forward(self, inp): return inp @ self.w + self.b
+        def bwd(self, out, inp):
+            inp.g = out.g @ self.w.t()
+            self.w.g = inp.t() @ out.g
+            self.b.g = out.g.sum(0)
+    class MyRelu(Module):
+        def forward(self, inp): return inp.clamp_min(0.)
+        def bwd(self, out, inp): inp.g = (inp > 0).float() * out.g
+    class MyMse(Module):
+        def forward(self, inp, targ): return (inp.squeeze() - targ).pow(2).mean()
+        def bwd(self, out, inp, targ):
+            inp.g = 2 * (inp.squeeze() - targ).unsqueeze(-1) / targ.shape[0]
+    x, y, w1, b1 = torch.randn(7, 4), torch.randn(7), torch.randn(4, 3), torch.zeros(3)
+    w2, b2 = torch.randn(3, 1), torch.zeros(1)
+    model = Model([MyLin(w1, b1), MyRelu(), MyLin(w2, b2)], MyMse())
+    loss = model(x, y)
+    model.backward()
+    got = [p.g.clone() for p in model.parameters()]
+    assert_close(loss, forward_and_backward(x, y, w1, b1, w2, b2))
+    for g, p in zip(got, (w1, b1, w2, b2)): assert_close(g, p.g)
+    fit(model, SGD(model.parameters(), 0.01), (x, y), 2, progress=False)
+    assert [id(p) for p in model.parameters()] == [id(p) for p in (w1, b1, w2, b2)]
