@@ -133,7 +133,8 @@ def page(nb, name, names, pages):
     return nb
 
 CONTENTS = {  # the groups of the table of contents; a page that stands in none fails the build
-    'Chapters': ['[0-9][0-9]_*'], 'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
+    'Chapters': ['[0-9][0-9]_*'],
+    'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
     'To look things up': ['notation', 'formulas', 'reference', 'operation'],
     'Exercises': ['exercises', 'answers', 'checker']}
 

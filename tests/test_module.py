@@ -1,4 +1,4 @@
-"""Modules that hold anything: what is learned, what is kept, and what must not change by the way."""
+"""Modules that hold anything: what is learned, what is kept, what must not change by the way."""
 import copy, pickle
 import pytest, torch
 from torch.testing import assert_close
@@ -60,6 +60,8 @@ def by_autograd(model, x, y):
     for p in model.parameters(): p.requires_grad_(False)
     return grads
 
+WRAPS = lambda k: k, lambda k: Residual(k), lambda k: Residual(Relu(), k)
+
 def test_parameters_at_any_depth():
     model = deep()
     assert [n for n, _ in model.named_parameters()] == NAMES
@@ -88,7 +90,7 @@ def test_all_of_it_learns():
     moved = {n for n, t in model.state().items() if not torch.equal(t, before[n])}
     assert moved == {*NAMES, 'layers.1.rest.0.steps'}
 
-@pytest.mark.parametrize('wrap', [lambda k: k, lambda k: Residual(k), lambda k: Residual(Relu(), k)])
+@pytest.mark.parametrize('wrap', WRAPS)
 def test_what_forward_keeps_is_neither(wrap):
     model = Model([lin_of(4, 3), wrap(Kept())], Mse())
     names = [*model.state()]
@@ -98,8 +100,9 @@ def test_what_forward_keeps_is_neither(wrap):
     alone(torch.randn(5, 4))
     assert not alone.state() and not Model([alone], Mse()).parameters()
 
-@pytest.mark.parametrize('wrap', [lambda k: k, lambda k: Residual(k), lambda k: Residual(Relu(), k)])
-@pytest.mark.parametrize('look', [lambda m, x, y: m.predict(x), lambda m, x, y: accuracy(m, (x, y))])
+@pytest.mark.parametrize('wrap', WRAPS)
+@pytest.mark.parametrize('look', [lambda m, x, y: m.predict(x),
+                                  lambda m, x, y: accuracy(m, (x, y))])
 def test_looking_changes_nothing(wrap, look):
     model = Model([lin_of(4, 3), wrap(Kept()), lin_of(3, 3)], CrossEntropy())
     x, y = torch.randn(5, 4), torch.randint(3, (5,))

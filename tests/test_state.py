@@ -1,4 +1,4 @@
-"""Saved states, steps and interrupts: what raises changes nothing, and nothing is ever half done."""
+"""Saved states, steps, interrupts: what raises changes nothing, and nothing is ever half done."""
 import json, os, signal, subprocess, sys, threading
 from pathlib import Path
 import pytest, torch
@@ -196,7 +196,8 @@ def test_two_savers_at_once(tmp_path):
 # ---- a step is whole or not at all
 
 BAD = {'none': lambda p: None, 'a number': lambda p: 1., 'another shape': lambda p: torch.ones(1),
-       'another dtype': lambda p: torch.ones(3).double(), 'sparse': lambda p: torch.ones(3).to_sparse(),
+       'another dtype': lambda p: torch.ones(3).double(),
+       'sparse': lambda p: torch.ones(3).to_sparse(),
        'meta': lambda p: torch.ones(3, device='meta')}
 OPTIMISERS = {'SGD': SGD, 'momentum': lambda ps, lr: SGD(ps, lr, 0.9),
               'decay': lambda ps, lr: SGD(ps, lr, 0., 0.1), 'Adam': Adam}
@@ -206,7 +207,7 @@ OPTIMISERS = {'SGD': SGD, 'momentum': lambda ps, lr: SGD(ps, lr, 0.9),
 def test_a_step_that_raises_changes_nothing(name, bad):
     params = [torch.ones(3) for _ in range(3)]
     opt = OPTIMISERS[name](params, 0.1)
-    for turn in range(2):                              # the second time there is something in the moments
+    for turn in range(2):                              # then there is something in the moments
         for p in params: p.g = torch.randn(3)
         if turn == 0: opt.step()
     params[1].g = BAD[bad](params[1])
@@ -243,8 +244,8 @@ def test_fit_stops_at_what_is_not_finite():
 
 def test_accuracy_of_nan():
     model = Model([Lin(torch.full((3, 4), torch.nan), torch.zeros(4))], CrossEntropy())
-    with pytest.raises(FloatingPointError, match='nan'): accuracy(model, (torch.randn(9, 3),
-                                                                  torch.zeros(9).long()))
+    data = torch.randn(9, 3), torch.zeros(9).long()
+    with pytest.raises(FloatingPointError, match='nan'): accuracy(model, data)
 
 # ---- Ctrl-C, held down
 
