@@ -175,7 +175,7 @@ def _shared(tensors):
         before.append(k)
 
 # %% ../nbs/07_module.ipynb #81f6b2d0
-def _once(named, kind, why):
+def _used_once(named, kind, why):
     "Refuse pairs (name, thing) of which one thing has two names."
     at = {}
     for name,t in named:
@@ -192,7 +192,7 @@ def _checked(layers, loss):
     for k,l in enumerate((*layers, loss)):
         if not isinstance(l, Module):
             raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
-    _once([(k, m) for k,l in enumerate((*layers, loss)) for m in l.modules()], 'layer',
+    _used_once([(k, m) for k,l in enumerate((*layers, loss)) for m in l.modules()], 'layer',
           'a layer remembers its last input only')
     params = [(f'{k}.{n}', p) for k,l in enumerate(layers) for n,p in l.named_parameters()]
     if (twice := _shared([p for _,p in params])):
