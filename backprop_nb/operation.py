@@ -52,7 +52,8 @@ def _python(way, quick=True):
     if quick:
         tests += [f'{a} is not {b}' for a,b in combinations(_roles(way), 2)]
         tests += [f'{name}.data_ptr()' for name in names]
-    return '\n'.join([f'def fit({", ".join(names)}):', *lines, f'    if {" and ".join(tests)}:',
+    return '\n'.join(['def fit(tensors):', f'    [{", ".join(names)}] = tensors', *lines,
+                      f'    if {" and ".join(tests)}:',
                       f'        return [{", ".join(sizes)}]'])
 
 # %% ../nbs/operation.ipynb #7db1ff8e
@@ -83,7 +84,7 @@ def fits(name:str, # who is asking, for the error message
     one of another dtype, `ValueError` for another shape, and for a tensor in two roles where both
     get a gradient."""
     for fit in _QUICK[spec]:
-        try: sizes = fit(*tensors)
+        try: sizes = fit(tensors)
         except (AttributeError, RuntimeError, TypeError, ValueError): continue  # other axes, ...
         if sizes is not None: return sizes
     return _slowly(name, spec, tensors)
@@ -129,7 +130,7 @@ def _slowly(name, spec, tensors):
     _once(name, **{n: t for n,t in zip(names, tensors) if n in _roles(ways[0])})
     for fit in _PLAIN[spec]:
         with suppress(ValueError):                      # other axes
-            if (sizes := fit(*tensors)) is not None: return sizes
+            if (sizes := fit(tensors)) is not None: return sizes
     came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(names, tensors)])
     raise ShapeError(f'{name}: {came.replace(" ", " has shape ", 1)}, '
                      f'want {", or ".join(map(_wanted, ways))}')
