@@ -153,6 +153,11 @@ def _number(name, x, low=0., high=math.inf):
         raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
     return float(x)
 
+# %% ../nbs/operation.ipynb #2b7d3f91
+def _wide(*tensors):
+    "Half floats as float32, others as they are."
+    return [t.float() if t.dtype.itemsize < 4 else t for t in tensors]
+
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):
     "`targ` in shape and dtype of `output`, which the caller names `what`; refuses misfits."
