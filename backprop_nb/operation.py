@@ -142,7 +142,8 @@ def _whole(name, n, low=0, high=2**63 - 1):
     try: k = operator.index(None if truth else n)
     except TypeError: raise ArgumentError(f'{name} is {n!r:.40}, want a whole number') from None
     if not low <= k <= high:
-        raise RangeError(f'{name} is {k}, want {f"{low} or more" if k < low else f"at most {high}"}')
+        want = f'{low} or more' if k < low else f'at most {high}'
+        raise RangeError(f'{name} is {k}, want {want}')
     return k
 
 def _number(name, x, low=0., high=math.inf):
