@@ -233,7 +233,9 @@ def test_half_as_exact_as_torch(name, dtype):
     "The largest error is at most 1.5 times that of autograd, and the rounding of one number."
     op = OPS[name]
     for n in range(18):
-        half = as_dtype(op.inputs(Nth(n, N=64, H=14, W=15)), dtype)
+        wide = op.inputs(Nth(n, N=64, H=14, W=15))
+        if len(op.names()) == 1: wide[0] *= 3                # scores of which one wins
+        half = as_dtype(wide, dtype)
         exact = as_dtype(half, torch.float64)
         def up(out): return same_randn(out).to(dtype).to(out.dtype)
         truth = parts(op, half, *by_autograd(op, exact, up))
