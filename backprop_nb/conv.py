@@ -10,24 +10,24 @@ __all__ = ['conv2d', 'conv2d_grad', 'max_pool2d', 'avg_pool2d', 'max_pool2d_grad
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from .clinic import ArgumentError, RangeError, ShapeError
+from .clinic import ShapeError
 from .gradcheck import upstream
 from .module import Module
-from .operation import Op, fits
+from .operation import Op, _whole, fits
 
 # %% ../nbs/11_conv.ipynb #680e7774
-def _numbers(name, **numbers):
-    "Refuse a size or a stride below 1, a padding below 0, and what is no whole number."
-    for what,v in numbers.items():
-        low = 0 if what == 'padding' else 1
-        if not isinstance(v, int) or isinstance(v, bool):
-            raise ArgumentError(f'{name}: {what} is {v!r:.40}, want a whole number')
-        if v < low: raise RangeError(f'{name}: {what} is {v}, want {low} or more')
+def _steps(name, stride, padding):
+    "Stride and padding as ints; refuses what is none, and what is too small."
+    return _whole(f'{name}: stride', stride, 1), _whole(f'{name}: padding', padding)
+
+def _window(name, size, stride):
+    "Size and stride as ints, the stride being the size where it is None."
+    size = _whole(f'{name}: size', size, 1)
+    return size, size if stride is None else _whole(f'{name}: stride', stride, 1)
 
 # %% ../nbs/11_conv.ipynb #e45147e5
 def _shape(name, x, filters, stride, padding=0):
     "Shape of the output (N, F, P, Q), from pictures and the shape of filters; refuses misfits."
-    _numbers(name, stride=stride, padding=padding)
     (N,*sizes),(n_filters,_,k_h,k_w) = x.shape, filters
     if 0 in (*sizes, *filters):
         raise ShapeError(f'{name}: pictures {tuple(x.shape)} and windows {tuple(filters)}, '
@@ -54,6 +54,7 @@ def conv2d(x:Tensor, # images (N, C, H, W)
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers and mixed
     dtypes."""
     fits('conv2d', 'x N C H W, w F C k_h k_w, b F', x, w, b)
+    stride,padding = _steps('conv2d', stride, padding)
     _shape('conv2d', x, w.shape, stride, padding)
     return F.conv2d(x, w, b, stride, padding)
 
@@ -94,19 +95,20 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
     Raises as `conv2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
     fits('conv2d_grad', 'inp N C H W, out N F P Q, w F C k_h k_w, b F', inp, out, w, b)
+    stride,padding = _steps('conv2d_grad', stride, padding)
     _has_shape('conv2d_grad', out, _shape('conv2d_grad', inp, w.shape, stride, padding))
     up = upstream(out, 'conv2d_grad')
-    x_grad = _x_grad_shifts if inp.shape[1] < 8 else _x_grad_transposed
-    b.g = up.sum((2, 3)).sum(0)
+    few = inp.shape[1] < 8 and inp.dtype.itemsize > 2
+    x_grad = _x_grad_shifts if few else _x_grad_transposed
+    b.g = up.sum((0, 2, 3))
     w.g = _w_grad_conv(inp, up, w, stride, padding)
     inp.g = x_grad(inp, up, w, stride, padding) if input_grad else None
 
 # %% ../nbs/11_conv.ipynb #592a62b4
 def _pooled(name, x, size, stride):
-    "Stride and shape of the output; refuses what cannot be pooled."
-    stride,C = size if stride is None else stride, x.shape[1]
-    _numbers(name, size=size)
-    return stride, _shape(name, x, (C, C, size, size), stride)
+    "Size and stride as ints, and the shape of the output; refuses what cannot be pooled."
+    size,stride = _window(name, size, stride)
+    return size, stride, _shape(name, x, (x.shape[1], x.shape[1], size, size), stride)
 
 # %% ../nbs/11_conv.ipynb #bc08ee99
 def max_pool2d(x:Tensor, # images (N, C, H, W)
@@ -117,8 +119,9 @@ def max_pool2d(x:Tensor, # images (N, C, H, W)
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers."""
     fits('max_pool2d', 'x N C H W', x)
-    stride,_ = _pooled('max_pool2d', x, size, stride)
-    return F.max_pool2d(x.contiguous(memory_format=torch.channels_last), size, stride)
+    size,stride,_ = _pooled('max_pool2d', x, size, stride)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return F.max_pool2d(x, size, stride).contiguous()
 
 # %% ../nbs/11_conv.ipynb #0287beda
 def avg_pool2d(x:Tensor, # images (N, C, H, W)
@@ -129,8 +132,9 @@ def avg_pool2d(x:Tensor, # images (N, C, H, W)
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers."""
     fits('avg_pool2d', 'x N C H W', x)
-    stride,_ = _pooled('avg_pool2d', x, size, stride)
-    return F.avg_pool2d(x.contiguous(memory_format=torch.channels_last), size, stride)
+    size,stride,_ = _pooled('avg_pool2d', x, size, stride)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return F.avg_pool2d(x, size, stride).contiguous()
 
 # %% ../nbs/11_conv.ipynb #e76f6937
 def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
@@ -143,7 +147,7 @@ def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
     Raises as `max_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
     fits('max_pool2d_grad', 'inp N C H W, out N C P Q', inp, out)
-    stride,shape = _pooled('max_pool2d_grad', inp, size, stride)
+    size,stride,shape = _pooled('max_pool2d_grad', inp, size, stride)
     _has_shape('max_pool2d_grad', out, shape)
     up = upstream(out, 'max_pool2d_grad')
     inp_last = inp.contiguous(memory_format=torch.channels_last)
@@ -162,7 +166,7 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
     Raises as `avg_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
     fits('avg_pool2d_grad', 'inp N C H W, out N C P Q', inp, out)
-    stride,shape = _pooled('avg_pool2d_grad', inp, size, stride)
+    size,stride,shape = _pooled('avg_pool2d_grad', inp, size, stride)
     _has_shape('avg_pool2d_grad', out, shape)
     share = upstream(out, 'avg_pool2d_grad') / size**2
     (P,Q),inp.g = shape[2:],torch.zeros_like(inp)
@@ -193,7 +197,9 @@ class Conv2d(Module):
                  b:Tensor, # one bias a filter (F,)
                  stride:int=1, # how far the window moves
                  padding:int=0, # rows and columns of zeros on every side
-                ): self.w,self.b,self.stride,self.padding = w,b,stride,padding
+                ):
+        self.w,self.b = w,b
+        self.stride,self.padding = _steps('conv2d', stride, padding)
     def forward(self, inp:Tensor)->Tensor:
         return conv2d(inp, self.w, self.b, self.stride, self.padding)
     def bwd(self, out, inp):
@@ -205,7 +211,7 @@ class MaxPool2d(Module):
     def __init__(self,
                  size:int, # height and width of the window
                  stride:int|None=None, # how far the window moves; default `size`
-                ): self.size,self.stride = size,stride
+                ): self.size,self.stride = _window('max_pool2d', size, stride)
     def forward(self, inp:Tensor)->Tensor: return max_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): max_pool2d_grad(inp, out, self.size, self.stride)
 
@@ -214,7 +220,7 @@ class AvgPool2d(Module):
     def __init__(self,
                  size:int, # height and width of the window
                  stride:int|None=None, # how far the window moves; default `size`
-                ): self.size,self.stride = size,stride
+                ): self.size,self.stride = _window('avg_pool2d', size, stride)
     def forward(self, inp:Tensor)->Tensor: return avg_pool2d(inp, self.size, self.stride)
     def bwd(self, out, inp): avg_pool2d_grad(inp, out, self.size, self.stride)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
-from .operation import Op
+from .operation import Op, _once
 from .relu import relu, relu_grad
 
 # %% ../nbs/06_network.ipynb #e52c09a0
@@ -24,7 +24,9 @@ def forward_and_backward(inp:Tensor, # digits in rows (N, d); receives `inp.g` (
                         )->Tensor: # the loss, a single number
     """Loss of the network lin, relu, lin, mse, and its gradients for all five tensors in `.g`.
 
-    Raises what `lin` and `mse` raise for shapes and dtypes that do not fit."""
+    Raises what `lin` and `mse` raise for shapes and dtypes that do not fit, and `ValueError` where
+    one tensor stands in two places."""
+    _once('forward_and_backward', inp=inp, w1=w1, b1=b1, w2=w2, b2=b2)
     z1 = lin(inp, w1, b1)
     a1 = relu(z1)
     z2 = lin(a1, w2, b2)

@@ -8,17 +8,18 @@ __all__ = ['OPS', 'fits', 'Draw', 'Op', 'by_hand', 'by_autograd']
 # %% ../nbs/operation.ipynb #0c6e02f0
 import inspect, math, numbers, operator
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from itertools import combinations
 import torch
 from torch import Tensor
-from .clinic import ArgumentError, DtypeError, RangeError, ShapeError
+from .clinic import ArgumentError, DtypeError, RangeError, ReuseError, ShapeError
 
 # %% ../nbs/operation.ipynb #48ed81eb
-_KINDS = {  # of tensors: what to ask of `t`, if `x` is the first tensor, and how it is said
-    'float': ('{t}.dtype is {x}.dtype', 'one float dtype'),
-    'number': ('({t}.dtype is {x}.dtype or not {t}.is_floating_point() and not {t}.is_complex())',
-               '{x.dtype} or whole numbers'),
+_KINDS = {  # of tensors: what to ask of `t`, if `dtype` is that of the first, and how it is said
+    'float': ('{t}.dtype is dtype', 'one float dtype'),
+    'number': ('({t}.dtype is dtype or not {t}.is_floating_point() and not {t}.is_complex())',
+               '{dtype} or whole numbers'),
     'int64': ('{t}.dtype is torch.int64', 'torch.int64'),
     'bool': ('{t}.dtype is torch.bool', 'torch.bool')}
 
@@ -28,11 +29,17 @@ def _parts(way):
     kinds = [w.pop() if w[-1] in _KINDS else 'float' for w in words]
     return [w[0] for w in words], [w[1:] for w in words], kinds
 
+def _roles(way):
+    "The names of the inputs that get a gradient, where the line is that of a gradient function."
+    names,_,kinds = _parts(way)
+    return [n for n,kind in zip(names, kinds)
+            if 'out' in names and kind == 'float' and n not in ('out', 'targ')]
+
 # %% ../nbs/operation.ipynb #67e19a95
-def _python(way):
+def _python(way, quick=True):
     "The test that a way to fit stands for, as Python: the sizes of its letters, or None."
     names,axes,kinds = _parts(way)
-    sizes,lines,tests = [],[],[f'{names[0]}.is_floating_point()']
+    sizes,lines,tests = [],[f'    dtype = {names[0]}.dtype'],['dtype.is_floating_point']
     for k,(name,letters) in enumerate(zip(names, axes)):
         got = []
         for j,a in enumerate(letters):
@@ -41,20 +48,27 @@ def _python(way):
             else: sizes.append(known := a)
             got.append('*'*(letters[j] == '...') + known)
         lines.append(f'    [{", ".join(got)}] = {name}.shape')
-    tests += [_KINDS[kind][0].format(t=t, x=names[0]) for t,kind in zip(names[1:], kinds[1:])]
-    return '\n'.join([f'def fit({", ".join(names)}):', *lines, f'    if {" and ".join(tests)}:',
+    tests += [_KINDS[kind][0].format(t=t) for t,kind in zip(names[1:], kinds[1:])]
+    if quick:
+        tests += [f'{a} is not {b}' for a,b in combinations(_roles(way), 2)]
+        tests += [f'{name}.data_ptr()' for name in names]
+    return '\n'.join(['def fit(tensors):', f'    [{", ".join(names)}] = tensors', *lines,
+                      f'    if {" and ".join(tests)}:',
                       f'        return [{", ".join(sizes)}]'])
 
 # %% ../nbs/operation.ipynb #7db1ff8e
-@cache
-def _tests(spec):
-    "The functions for all ways to fit of a line."
-    found = []
-    for way in spec.split(' | '):
-        space = {'torch': torch}
-        exec(_python(way), space)
-        found.append(space['fit'])
-    return found
+class _Tests(dict):
+    "The functions for all ways to fit of a line, made when the line is first asked for."
+    def __init__(self, quick): self.quick = quick
+    def __missing__(self, spec):
+        self[spec] = made = []
+        for way in spec.split(' | '):
+            space = {'torch': torch}
+            exec(_python(way, self.quick), space)
+            made.append(space['fit'])
+        return made
+
+_QUICK,_PLAIN = _Tests(quick=True), _Tests(quick=False)
 
 # %% ../nbs/operation.ipynb #15d871bc
 def fits(name:str, # who is asking, for the error message
@@ -66,13 +80,14 @@ def fits(name:str, # who is asking, for the error message
     After the name of a tensor come its axes: letters, which mean the same size wherever they
     stand; numbers; `...` for any axes, the same ones wherever it stands. Then its kind, where it
     is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
-    Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor and for another
-    dtype, `ValueError` for another shape."""
-    for fit in _tests(spec):
-        try: sizes = fit(*tensors)
-        except (AttributeError, TypeError, ValueError): continue  # no tensors, or other axes
+    Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor, a sparse one or
+    one of another dtype, `ValueError` for another shape, and for a tensor in two roles where both
+    get a gradient."""
+    for fit in _QUICK[spec]:
+        try: sizes = fit(tensors)
+        except (AttributeError, RuntimeError, TypeError, ValueError): continue  # other axes, ...
         if sizes is not None: return sizes
-    _refuse(name, spec.split(' | '), tensors)
+    return _slowly(name, spec, tensors)
 
 # %% ../nbs/operation.ipynb #809dee9c
 def _listed(words): return ' and '.join(filter(None, [', '.join(words[:-1]), words[-1]]))
@@ -83,19 +98,39 @@ def _wanted(way):
     if len(axes) > 1 and all(letters == ['...'] for letters in axes): return 'equal shapes'
     return _listed([f'({", ".join(a)}{"," * (len(a) == 1 and a != ["..."])})' for a in axes])
 
-def _refuse(name, ways, tensors):
-    "Say what does not fit."
+def _dense(name, what, t):
+    "Refuse what is no tensor, and tensors whose numbers do not lie in memory, one at each place."
+    if not isinstance(t, Tensor): raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+    if t.layout is torch.strided and not t.is_meta and not t.is_nested: return
+    how = 'meta' if t.is_meta else 'nested' if t.is_nested else str(t.layout).split('.')[-1]
+    raise DtypeError(f'{name}: {what} is a {how} tensor, want a dense one')
+
+def _once(name, **tensors):
+    "Refuse a tensor in two roles: each would write its gradient over that of the other."
+    for (a,x),(b,y) in combinations(tensors.items(), 2):
+        if x is y:
+            raise ReuseError(f'{name}: {a} and {b} are one tensor; its gradient is the sum of both '
+                             f'shares, and .g would hold only one; want {b}.clone() as {b}, and '
+                             'add the two yourself')
+
+# %% ../nbs/operation.ipynb #b7c06d15
+def _slowly(name, spec, tensors):
+    "Say what does not fit; the sizes, if nothing is wrong."
+    ways = spec.split(' | ')
     names,_,kinds = _parts(ways[0])
-    for n,t in zip(names, tensors):
-        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {n} is {t!r:.40}, want a tensor')
-    x,*_ = tensors
-    if not x.is_floating_point(): raise DtypeError(f'{name}: {names[0]} is {x.dtype}, want a float')
+    for n,t in zip(names, tensors): _dense(name, n, t)
+    dtype = tensors[0].dtype
+    if not dtype.is_floating_point: raise DtypeError(f'{name}: {names[0]} is {dtype}, want a float')
     for n,t,kind in zip(names, tensors, kinds):
         test,said = _KINDS[kind]
-        if eval(test.format(t='t', x='x')): continue
+        if eval(test.format(t='t')): continue
         came = [(n, t)] if kind != 'float' else zip(names, tensors)
         came = _listed([f'{n} {t.dtype}' for n,t in came]).replace(' ', ' is ', 1)
-        raise DtypeError(f'{name}: {came}, want {said.format(x=x)}')
+        raise DtypeError(f'{name}: {came}, want {said.format(dtype=dtype)}')
+    _once(name, **{n: t for n,t in zip(names, tensors) if n in _roles(ways[0])})
+    for fit in _PLAIN[spec]:
+        with suppress(ValueError):                      # other axes
+            if (sizes := fit(tensors)) is not None: return sizes
     came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(names, tensors)])
     raise ShapeError(f'{name}: {came.replace(" ", " has shape ", 1)}, '
                      f'want {", or ".join(map(_wanted, ways))}')
@@ -107,7 +142,8 @@ def _whole(name, n, low=0, high=2**63 - 1):
     try: k = operator.index(None if truth else n)
     except TypeError: raise ArgumentError(f'{name} is {n!r:.40}, want a whole number') from None
     if not low <= k <= high:
-        raise RangeError(f'{name} is {k}, want {f"{low} or more" if k < low else f"at most {high}"}')
+        want = f'{low} or more' if k < low else f'at most {high}'
+        raise RangeError(f'{name} is {k}, want {want}')
     return k
 
 def _number(name, x, low=0., high=math.inf):
@@ -117,6 +153,11 @@ def _number(name, x, low=0., high=math.inf):
     if not low <= x < high:
         raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
     return float(x)
+
+# %% ../nbs/operation.ipynb #2b7d3f91
+def _wide(*tensors):
+    "Half floats as float32, others as they are."
+    return [t.float() if t.dtype.itemsize < 4 else t for t in tensors]
 
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):

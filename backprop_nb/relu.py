@@ -19,15 +19,17 @@ def relu(x:Tensor, # any shape, floating point
     return x.relu()
 
 # %% ../nbs/04_relu.ipynb #22358813
+_where_above = torch.ops.aten.threshold_backward.default  # (arrived, output, threshold)
+
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
               out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
              )->None:
     """Gradient of `relu`: upstream where `inp` is positive, else 0 (at exactly 0, too).
 
-    `out` must be `relu(inp)`: its signs are the mask. Raises `ValueError` for another shape of
-    `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
+    `out` must be `relu(inp)`, above 0 where the gate is open. Raises `ValueError` for another shape
+    of `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
     fits('relu_grad', 'inp ..., out ...', inp, out)
-    inp.g = out.sign().mul_(upstream(out, 'relu_grad'))
+    inp.g = _where_above(upstream(out, 'relu_grad'), out, 0)
 
 # %% ../nbs/04_relu.ipynb #3077393f
 Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
-from .operation import Op, fits
+from .operation import Op, _wide, fits
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
@@ -64,8 +64,8 @@ def softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     `out` must be `softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
     fits('softmax_grad', 'inp N C, out N C', inp, out)
-    up = upstream(out, 'softmax_grad')
-    inp.g = out * (up - (up * out).sum(1, keepdim=True))
+    p,up = _wide(out, upstream(out, 'softmax_grad'))
+    inp.g = (p * (up - (up * p).sum(1, keepdim=True))).to(inp.dtype)
 
 # %% ../nbs/09_softmax.ipynb #527f80b4
 def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -76,8 +76,8 @@ def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     `out` must be `log_softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
     fits('log_softmax_grad', 'inp N C, out N C', inp, out)
-    up = upstream(out, 'log_softmax_grad')
-    inp.g = up - out.exp() * up.sum(1, keepdim=True)
+    logp,up = _wide(out, upstream(out, 'log_softmax_grad'))
+    inp.g = (up - logp.exp() * up.sum(1, keepdim=True)).to(inp.dtype)
 
 # %% ../nbs/09_softmax.ipynb #1317d3e7
 def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` (N, C)
@@ -88,9 +88,8 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels('nll_grad', 'inp', inp, targ, out)
-    up = 1 if out is None else upstream(out, 'nll_grad')
-    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
-    inp.g = torch.zeros_like(inp).scatter_(1, at, -1).mul_(scale)
+    up = 1 if out is None else upstream(out, 'nll_grad').item()
+    inp.g = torch.zeros_like(inp).scatter_(1, at, -up / max(len(at), 1))   # no digit: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
 def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
@@ -115,7 +114,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
     up = 1 if out is None else upstream(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
-    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale)
+    inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale).contiguous()
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):

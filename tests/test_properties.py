@@ -1,8 +1,10 @@
 """Every operation against autograd of torch's own function, whatever comes in: shapes with 0 or 1
-example, float32 and float64, any strides, zeros, ties, tiny and large numbers, any upstream."""
+example, float32 and float64, any strides, zeros, ties, tiny and large numbers, any upstream. And
+numbers that are not finite, half floats, leaves of autograd, whole numbers and targets of any kind.
+"""
 import math
 from typing import NamedTuple
-import pytest, torch
+import numpy as np, pytest, torch
 from hypothesis import Phase, given, settings, strategies as st
 import backprop_nb.all
 from backprop_nb.operation import OPS, Draw, by_autograd, by_hand
@@ -157,6 +159,140 @@ def test_fault_is_seen(name, fault):
     faulty = Faulty(**vars(op))
     object.__setattr__(faulty, 'back', lambda *args: FAULTS[fault](op, *args))
     with pytest.raises(AssertionError): holds(faulty, phases=[Phase.generate])
+
+# ---- what else comes in
+
+class Nth(Draw):
+    "Takes option number `n` of each choice; every other time sizes are small, as few channels are."
+    def __init__(self, n, dtype=torch.float64, **sizes):
+        super().__init__(dtype)
+        torch.manual_seed(n)
+        self.n, self.sizes = n, sizes
+    def size(self, letter, most=13):
+        return super().size(letter, min(most, 6) if self.n % 2 else most)
+    def pick(self, *options): return options[self.n % len(options)]
+
+def same_randn(out):
+    "An upstream gradient that is the same whatever the strides of `out`."
+    return randn(out.numel(), out.shape).to(out.dtype)
+
+def parts(op, inputs, value, grads):
+    "The results with their names: the value, and the gradient of each input."
+    return zip(['value', *(f'{op.names()[k]}.g' for k in op.wrt(inputs))], [value, *grads])
+
+def compare(op, inputs, got, want, what='', but=()):
+    for (name, one), (_, other) in zip(parts(op, inputs, *got), parts(op, inputs, *want)):
+        if name in but: continue
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9, equal_nan=True,
+                                   msg=lambda m: f'{name} {what}: {m}')
+
+def spoiled(x):
+    "A tenth of the numbers infinite or nan."
+    bad = torch.tensor([math.inf, -math.inf, math.nan], dtype=x.dtype)[torch.randint(3, x.shape)]
+    return torch.where(torch.rand(x.shape) < (0.1 if x.dim() else 1), bad, x)
+
+OWN = {  # where we are not like torch: (operation, what is spoiled), what differs, and why
+    ('bce', 'inp'): 'a probability is from 0 to 1, and anything else is refused',
+    ('bce_with_logits', 'inp'): 'value',  # inf, for torch's inf - inf
+    ('cross_entropy', 'upstream'): 'torch goes by log_softmax, which is inf - inf at the label',
+    ('forward_and_backward', 'upstream'): 'it has none; the record multiplies by it at the end'}
+
+@pytest.mark.parametrize('name', OPS)
+def test_not_finite(name):
+    "Infinite numbers and nan, in an input or in what arrives, do what they do in autograd."
+    op = OPS[name]
+    for n in range(90):
+        inputs = op.inputs(Nth(n))
+        k = [*op.wrt(inputs), None][n // 6 % (len(op.wrt(inputs)) + 1)]
+        where = 'upstream' if k is None else op.names()[k]
+        differs = OWN.get((name, where), '')
+        if differs not in ('', 'value'): continue
+        if k is not None: inputs[k] = spoiled(inputs[k])
+        up = spoiled(same_randn(op.forward(*inputs))) if k is None else None
+        got, want = (run(op, inputs, lambda out: same_randn(out) if up is None else up)
+                     for run in (by_hand, by_autograd))
+        compare(op, inputs, got, want, f'with {where} spoiled', differs)
+
+@pytest.mark.parametrize('name', OPS)
+def test_contiguous_as_torch(name):
+    "Output and gradients lie in memory in one piece wherever torch's do, so that `view` works."
+    op = OPS[name]
+    for n in range(6):
+        inputs = op.inputs(Nth(n))
+        got, want = (run(op, inputs, same_randn) for run in (by_hand, by_autograd))
+        got = op.forward(*inputs), got[1]
+        for (what, ours), (_, theirs) in zip(parts(op, inputs, *got), parts(op, inputs, *want)):
+            assert ours.is_contiguous() or not theirs.is_contiguous(), (what, ours.stride())
+
+def as_dtype(xs, dtype):
+    return [x.to(dtype) if torch.is_tensor(x) and x.is_floating_point() else x for x in xs]
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('name', OPS)
+def test_half_as_exact_as_torch(name, dtype):
+    "The largest error is at most 1.5 times that of autograd, and the rounding of one number."
+    op = OPS[name]
+    for n in range(18):
+        wide = op.inputs(Nth(n, N=64, H=14, W=15))
+        if len(op.names()) == 1: wide[0] *= 3                # scores of which one wins
+        half = as_dtype(wide, dtype)
+        exact = as_dtype(half, torch.float64)
+        def up(out): return same_randn(out).to(dtype).to(out.dtype)
+        truth = parts(op, half, *by_autograd(op, exact, up))
+        got, want = (parts(op, half, *run(op, half, up)) for run in (by_hand, by_autograd))
+        for (what, ours), (_, theirs), (_, true) in zip(got, want, truth):
+            assert ours.dtype is dtype, what
+            error, limit = (torch.dist(t.double(), true, math.inf) for t in (ours, theirs))
+            limit = 1.5*limit + torch.finfo(dtype).eps * true.abs().max()
+            assert error <= limit, f'{what}: off by {error:.2g}, want at most {limit:.2g}'
+
+@pytest.mark.parametrize('name', OPS)
+def test_leaves(name):
+    "Tensors that autograd watches have the same gradients, and `.grad` stays empty."
+    op = OPS[name]
+    for n in range(12):
+        inputs = op.inputs(Nth(n))
+        leaves = [x.detach().requires_grad_() if k in op.wrt(inputs) else x
+                  for k, x in enumerate(inputs)]
+        out = op.forward(*leaves)
+        out.g = same_randn(out)
+        op.back(out, *leaves)
+        grads = [leaves[k].g.detach() for k in op.wrt(inputs)]
+        compare(op, inputs, (out.detach(), grads), by_hand(op, inputs, same_randn))
+        assert all(leaves[k].grad is None for k in op.wrt(inputs))
+
+@pytest.mark.parametrize('kind', [np.int64, np.uint8, torch.tensor])
+@pytest.mark.parametrize('name', [n for n, op in OPS.items()
+                                  if any(type(x) is int for x in op.inputs(Nth(0)))])
+def test_whole_numbers_of_any_kind(name, kind):
+    "What Python takes for an index is a size, stride or padding, in functions and in modules."
+    op, module = OPS[name], getattr(backprop_nb.all, ''.join(map(str.title, name.split('_'))).
+                                    replace('2D', '2d'))
+    for n in range(6):
+        inputs = op.inputs(Nth(n))
+        other = [kind(x) if type(x) is int else x for x in inputs]
+        want = by_hand(op, inputs, same_randn)
+        compare(op, inputs, by_hand(op, other, same_randn), want)
+        layer = module(*other[1:])
+        out = layer(inputs[0])
+        out.g = same_randn(out)
+        layer.backward()
+        compare(op, inputs, (out, want[1]), want)
+        assert inputs[0].g.equal(want[1][0])
+        assert len(layer.parameters()) == (2 if name == 'conv2d' else 0)  # no size among them
+
+@pytest.mark.parametrize('dtype', [torch.bool, torch.uint8, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize('name', [n for n, op in OPS.items() if 'targ' in op.names()
+                                  and n not in ('nll', 'cross_entropy')])
+def test_targets_of_any_kind(name, dtype):
+    "True and False, and whole numbers, are targets of 1 and 0."
+    op = OPS[name]
+    at = op.names().index('targ')
+    for n in range(8):
+        inputs = op.inputs(Nth(n))
+        one = [*inputs[:at], (inputs[at] > 0.5).to(dtype), *inputs[at + 1:]]
+        other = [*inputs[:at], one[at].double(), *inputs[at + 1:]]
+        compare(op, inputs, *(by_hand(op, xs, same_randn) for xs in (one, other)))
 
 # ---- optimisers
 

@@ -2,6 +2,7 @@
 came, what is wanted and the entry of the clinic. A new public name without a row here fails."""
 import math, tempfile
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 import pytest, torch
 from run_course import ROOT
@@ -302,7 +303,12 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Flatten': [(lambda: Flatten()(rand(3)), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten': [((rand(3),), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten_grad': [((rand(3), arrived(rand(3, 1))), ShapeError, '(3,)', '(N, d, ...)')],
-    'fits': [(('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR)],
+    'fits': [
+        (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
+        (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),
+        (('f', 'x N', torch.ones(0, device='meta')), DtypeError, 'x is a meta tensor', 'dense'),
+        (('f', 'x N', torch.nested.nested_tensor([rand(2), rand(3)], layout=torch.jagged)),
+         DtypeError, 'a nested tensor')],
     **{name: [(('77.7', *more), RangeError, "'77.7'", 'want one of')] for name, more in
        {'diagnose': [1], 'check': [1], 'hint': [], 'solution': []}.items()},
     **{name: [((FOLDER/'nothing.ipynb',), FileError, 'nothing.ipynb', 'want an .ipynb')]
@@ -378,6 +384,12 @@ def tensors(op, inputs):
     "Places and names of the tensors among the inputs."
     return [(k, n) for k, (n, x) in enumerate(zip(op.names(), inputs)) if torch.is_tensor(x)]
 
+def sparse_and_such(x):
+    "Tensors without a place in memory for each number."
+    yield 'sparse_coo', x.to_sparse()
+    yield 'meta', x.to('meta')
+    if x.is_floating_point() and x.dim(): yield '_mkldnn', x.to_mkldnn()
+
 def mistaken(op):
     "Inputs of which one is no tensor, or of another dtype, with the error wanted."
     inputs = recipe(op)[0]
@@ -385,6 +397,9 @@ def mistaken(op):
     for k, n in tensors(op, inputs):
         yield but(k, None), 'is None, want a tensor'
         yield but(k, inputs[k].tolist()), 'want a tensor'
+        yield but(k, inputs[k].cfloat()), 'torch.complex64'
+        for how, bad in sparse_and_such(inputs[k]):
+            yield but(k, bad), f' is a {how} tensor, want a dense one'
         if k in op.wrt(inputs): yield but(k, inputs[k].long()), 'torch.int64'
         elif not inputs[k].is_floating_point(): yield but(k, inputs[k].float()), 'torch.float32'
         floats = sum(inputs[k].is_floating_point() for k, _ in tensors(op, inputs))
@@ -404,6 +419,9 @@ def outs(op):
     yield with_out(op, change=lambda out: arrived(out, out.g.double())), DtypeError, 'torch.float64'
     yield with_out(op, change=lambda out: arrived(out, out.g[None])), ShapeError, 'out.g has shape'
     yield with_out(op, change=lambda out: 3), DtypeError, 'out is 3, want a tensor'
+    for how, bad in sparse_and_such(with_out(op)[0]):
+        says = f'out is a {how} tensor, want a dense one'
+        yield with_out(op, change=lambda out: arrived(bad, out.g)), DtypeError, says
     if not with_out(op)[0].dim(): return               # a loss
     yield with_out(op, change=lambda out: out.clone()), UpstreamError, 'nothing has arrived'
     for k in range(with_out(op)[0].dim()):
@@ -430,6 +448,35 @@ def test_record_refuses(op):
         says(*wanted, op.back, *args)
         count += 1
     assert count > 3
+
+@pytest.mark.xfail(reason='upstream does not look at the layout yet')
+@pytest.mark.parametrize('op', OPS.values(), ids=OPS)
+def test_upstream_gradient_is_dense(op):
+    if op.name == 'forward_and_backward': pytest.skip('has none')
+    for how, bad in sparse_and_such(with_out(op)[0].g):
+        args = with_out(op, change=lambda out: arrived(out, bad))
+        says(DtypeError, f'out.g is a {how} tensor, want a dense one', op.back, *args)
+
+@pytest.mark.parametrize('op', OPS.values(), ids=OPS)
+def test_one_tensor_in_two_roles(op):
+    "Its gradient would be a sum of two: refused on the way back, and welcome on the way there."
+    inputs = recipe(op)[0]
+    for k, other in combinations(op.wrt(inputs), 2):
+        twice = [*inputs]
+        twice[other] = twice[k]
+        a, b = op.names()[k], op.names()[other]
+        name = op.name if op.name == 'forward_and_backward' else op.backward.__name__
+        words = f'{name}: {a} and {b} are one tensor; its gradient is the sum of both shares'
+        says(ReuseError, words, op.back, *with_out(op, twice))
+
+def test_one_tensor_twice_where_it_may_be():
+    x, b = rand(3, 3), rand(3)
+    assert torch.equal(lin(x, x, b), torch.addmm(b, x, x))
+    assert conv2d(WINDOW[1], WINDOW[1], WINDOW[2]).shape == (3, 3, 1, 1)
+    mse_grad(x, x)
+    assert torch.equal(x.g, zeros(3, 3))
+    lin_grad(x, arrived(lin(x, x.t(), b)), x.t(), b)   # a view has a `.g` of its own
+    assert torch.allclose(x.g, torch.ones(3, 3) @ x)
 
 @pytest.mark.parametrize('op', OPS.values(), ids=OPS)
 def test_refusal_names_the_function(op):
