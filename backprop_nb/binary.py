@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
+from .mse import _arrived
 from .operation import Op, _pairs, _targets, fits
 
 # %% ../nbs/08_binary.ipynb #14e5a511
@@ -64,7 +65,7 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
     nothing has arrived at it, upstream is 1. Raises as `bce` does."""
     targ = _targets('bce_grad', 'inp', inp, targ, out)
     _in_01('bce_grad', inp=inp, targ=targ)
-    up = 1 if out is None else upstream(out, 'bce_grad')
+    up = _arrived(out, 'bce_grad')
     inp.g = up / max(inp.numel(), 1) * (inp - targ) / (inp * (1 - inp)).clamp_min(1e-12)
 
 # %% ../nbs/08_binary.ipynb #9d9421b0
@@ -93,7 +94,7 @@ def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `in
     does."""
     targ = _targets('bce_with_logits_grad', 'inp', inp, targ, out)
     _in_01('bce_with_logits_grad', targ=targ)
-    up = 1 if out is None else upstream(out, 'bce_with_logits_grad')
+    up = _arrived(out, 'bce_with_logits_grad')
     inp.g = (inp.sigmoid() - targ) * (up / max(inp.numel(), 1))
 
 # %% ../nbs/08_binary.ipynb #7fd586bf

@@ -204,13 +204,15 @@ def _checked(layers, loss):
 # %% ../nbs/07_module.ipynb #a3d7e914
 def _settle(model):
     "Look through layers that are new: are they fit, what do they learn, where does it begin?"
-    model.layers = model._settled = _checked(model.layers, model.loss)
+    model.layers = _checked(model.layers, model.loss)
+    model._settled = model.layers,model.loss
+    model._pairs = [*zip(model.layers, (*model.layers[1:], model.loss))]
     model._params = model.parameters()
     model._first = next((k for k,l in enumerate(model.layers) if l.parameters()), len(model.layers))
 
 def _joined(model, x):
     "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
-    for layer,after in zip(model.layers, (*model.layers[1:], model.loss)):
+    for layer,after in model._pairs:
         if after.args is None or after.args[0] is not layer.out:
             raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
                              'follows it, has been called by itself since; call the model again')
@@ -238,14 +240,15 @@ def _listing(model):
 # %% ../nbs/07_module.ipynb #1970fe3b
 class Model(Module):
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
-    _settled = None
+    _settled = None,None
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss
         self._use(); _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
-        if self.layers is not self._settled: _settle(self)
+        layers,loss = self._settled
+        if self.layers is not layers or self.loss is not loss: _settle(self)
         for layer in self.layers: x = layer._run(x)
         return self.loss._run(x, targ)
     def predict(self, x:Tensor)->Tensor:

@@ -23,6 +23,11 @@ def mse(output:Tensor, # predictions (N, 1), or any shape
     targ = _targets('mse', 'output', output, targ)
     return (output - targ).pow(2).mean()
 
+# %% ../nbs/03_mse.ipynb #c1d7f3a2
+def _arrived(out, name='backward'):
+    "What has arrived at a loss, as a number; 1 where nothing has."
+    return 1. if getattr(out, 'g', None) is None else upstream(out, name).item()
+
 # %% ../nbs/03_mse.ipynb #be0311cd
 def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in the same shape
              targ:Tensor, # targets (N,) for predictions (N, 1), else the shape of `inp`
@@ -32,7 +37,7 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     targ = _targets('mse_grad', 'inp', inp, targ, out)
-    up = 1 if out is None else upstream(out, 'mse_grad')
+    up = _arrived(out, 'mse_grad')
     inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digit at all: not 2/0
 
 # %% ../nbs/03_mse.ipynb #7d0f850b

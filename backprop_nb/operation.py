@@ -165,7 +165,8 @@ def _targets(name, what, output, targ, out=None):
     loss = '' if out is None else ', out'
     fits(name, f'{what} N 1, targ N number{loss} | {what} ..., targ ... number{loss}',
          output, targ, *([] if out is None else [out]))
-    return targ.reshape(output.shape).to(output.dtype)
+    targ = targ.view_as(output)                         # at most an axis of length 1 more
+    return targ if targ.dtype is output.dtype else targ.to(output.dtype)
 
 # %% ../nbs/operation.ipynb #0481294a
 class Draw:

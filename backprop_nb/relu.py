@@ -6,6 +6,7 @@
 __all__ = ['relu', 'relu_grad']
 
 # %% ../nbs/04_relu.ipynb #a72346a8
+import math
 import torch
 from torch import Tensor
 from .gradcheck import upstream
@@ -19,8 +20,6 @@ def relu(x:Tensor, # any shape, floating point
     return x.relu()
 
 # %% ../nbs/04_relu.ipynb #22358813
-_where_above = torch.ops.aten.threshold_backward.default  # (arrived, output, threshold)
-
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
               out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
              )->None:
@@ -29,7 +28,10 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
     `out` must be `relu(inp)`, above 0 where the gate is open. Raises `ValueError` for another shape
     of `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
     fits('relu_grad', 'inp ..., out ...', inp, out)
-    inp.g = _where_above(upstream(out, 'relu_grad'), out, 0)
+    up = upstream(out, 'relu_grad')
+    inp.g = out.sign().mul_(up)
+    if not math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):     # 0 times inf is nan
+        inp.g = up.masked_fill(out <= 0, 0)
 
 # %% ../nbs/04_relu.ipynb #3077393f
 Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);

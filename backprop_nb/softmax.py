@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
+from .mse import _arrived
 from .operation import Op, _wide, fits
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
@@ -88,7 +89,7 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels('nll_grad', 'inp', inp, targ, out)
-    up = 1 if out is None else upstream(out, 'nll_grad').item()
+    up = _arrived(out, 'nll_grad')
     inp.g = torch.zeros_like(inp).scatter_(1, at, -up / max(len(at), 1))   # no digit: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
@@ -112,7 +113,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
     at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
-    up = 1 if out is None else upstream(out, 'cross_entropy_grad')
+    up = _arrived(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     inp.g = inp.t().softmax(0).t().scatter_(1, at, -1, reduce='add').mul_(scale).contiguous()
 

@@ -76,23 +76,26 @@ def _params(me, params):
     return params
 
 # %% ../nbs/10_training.ipynb #561f0d66
-def _fresh(me, params, grads, used):
-    "Refuse gradients that do not fit, and those that the last step has used already."
-    for k,(p,g,(old,version)) in enumerate(zip(params, grads, used)):
+def _unfit(me, params, grads, used, versions):
+    "Refuse gradients that do not fit, and those that the last step has used."
+    for k,(p,g) in enumerate(zip(params, grads)):
         if not isinstance(g, Tensor):
             raise UpstreamError(f'{me}: params[{k}] {tuple(p.shape)} has no gradient in .g; run '
                                 'backward first. Not to be learned? Name it in not_learned')
         if g.shape != p.shape or g.dtype is not p.dtype:
             raise ShapeError(f'{me}: params[{k}].g is {tuple(g.shape)}, {g.dtype}, want '
                              f'{tuple(p.shape)}, {p.dtype}')
-        if g.device != p.device or g.layout is not p.layout or p.requires_grad:
+        if g.layout is not p.layout or g.device != p.device or p.requires_grad:
             raise DtypeError(f'{me}: params[{k}].g is {g.layout} on {g.device}, want {p.layout} on '
                              f'{p.device}, and a parameter that autograd does not watch')
-        if g is old and g._version == version:
+        if g is used[k] and _versions([g]) == versions[k:k + 1]:
             raise OrderError(f'{me}: params[{k}].g has been used by the step before; run backward '
                              'first (or go the same way again with a clone of it)')
 
-def _version(g): return None if g.is_inference() else g._version
+def _versions(tensors):
+    "How often each has been changed in place; nothing equal where that is not counted."
+    try: return [t._version for t in tensors]
+    except RuntimeError: return [object() for _ in tensors]         # made in inference mode
 
 # %% ../nbs/10_training.ipynb #a20b9c4d
 class _Optimizer:
@@ -101,7 +104,7 @@ class _Optimizer:
     def __init__(self, params, lr):
         self.lr,self.t = lr, 0
         self.params = _params(type(self).__name__, params)
-        self._used = [(None, 0)] * len(self.params)
+        self._used = self._then = [None] * len(self.params)
     @property
     def lr(self)->float: return self._lr
     @lr.setter
@@ -109,10 +112,14 @@ class _Optimizer:
     def step(self)->None:
         "Change each parameter by its `.g`; raises, and changes nothing, where one does not fit."
         grads = [getattr(p, 'g', None) for p in self.params]
-        _fresh(type(self).__name__, self.params, grads, self._used)
+        for p,g,old in zip(self.params, grads, self._used):
+            if not (isinstance(g, Tensor) and g.shape == p.shape and g.dtype is p.dtype
+                    and g.layout is p.layout and g.get_device() == p.get_device()
+                    and not g.is_meta and not p.requires_grad and g is not old):
+                _unfit(type(self).__name__, self.params, grads, self._used, self._then)
         self.t += 1
         self.update(grads)
-        self._used = [(g, _version(g)) for g in grads]
+        self._used,self._then = grads,_versions(grads)
 
 # %% ../nbs/10_training.ipynb #e5f088b7
 class SGD(_Optimizer):

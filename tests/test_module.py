@@ -191,7 +191,7 @@ def test_what_is_printed():
     for part in (f'Model, {deep().num_parameters():,} parameters', 'w (4, 5), b (5,)', 'loss',
                  'Residual(first Residual(first Lin(w (5, 3), b (3,)), rest.0 Relu()', 'scale=2.0'):
         assert part in said
-    assert repr(MaxPool2d(2)) == 'MaxPool2d(size=2)' and repr(Relu()) == 'Relu()'
+    assert repr(MaxPool2d(2)) == 'MaxPool2d(size=2, stride=2)' and repr(Relu()) == 'Relu()'
     conv = Conv2d(torch.randn(8, 1, 3, 3), torch.zeros(8), padding=1)
     assert repr(conv) == 'Conv2d(w (8, 1, 3, 3), b (8,), stride=1, padding=1)'
     conv(torch.randn(2, 1, 5, 5)); assert 'args' not in repr(conv)
