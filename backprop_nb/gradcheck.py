@@ -7,6 +7,10 @@ __all__ = ['numeric_grad', 'upstream', 'refused', 'check_grads']
 
 # %% ../nbs/02_gradcheck.ipynb #d6755969
 import inspect, itertools
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 import torch
 from torch import Tensor
 from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeError,
@@ -61,6 +65,7 @@ def refused(f, # function that must raise
             **kwargs, # its keyword arguments
            )->str: # type and message of the error
     "Call `f`, which must raise, and return what the error says; `AssertionError` if it passes."
+    if not callable(f): raise ArgumentError(f'refused: f is {f!r:.40}, want a function')
     try: f(*args, **kwargs)
     except Exception as e: return f'{type(e).__name__}: {e}'
     raise CheckError(f'{getattr(f, "__name__", f)} was not refused')
@@ -80,7 +85,7 @@ def _compare(name, got, x, truths):
                          f'the shape of {name}')
     if got.dtype != x.dtype: raise CheckError(f'{name}.g is {got.dtype}, want {x.dtype}')
     for source,want,tol in truths:
-        err = _rel_err(got, want)
+        err = _rel_err(got, want).masked_fill(got.isnan() & want.isnan(), 0)
         if (err <= tol).all(): continue
         err = err.nan_to_num(nan=torch.inf)
         at = tuple((err >= 0.999*err.max()).nonzero()[0].tolist())   # of near equals, the first
@@ -89,30 +94,24 @@ def _compare(name, got, x, truths):
             f'{source} {want[at].item():.6g} (relative error {err[at].item():.2g})')
 
 # %% ../nbs/02_gradcheck.ipynb #b53f303f
-def _run(backward, xs, names, at, out):
-    "Run `backward`, `out` as argument number `at`; the inputs whose `.g` it has overwritten."
+def _same(a, b): return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
+
+def _run(go, tensors, out, old=torch.nan):
+    """Run `go`, which goes back from `out`; the gradients that it has written, by name.
+
+    Before, the `.g` of the float tensors holds `old`, or random numbers of that size."""
     up = out.g
-    kept = [(n, x, x.clone()) for n,x in zip(names, xs) if isinstance(x, Tensor)]
-    kept += [('out', out, out.clone()), ('out.g', up, up.clone())]
-    stale = {n: torch.full_like(x, torch.nan) for n,x,_ in kept[:-2] if x.is_floating_point()}
-    for n,x,_ in kept:
-        if n in stale: x.g = stale[n]
-    backward(*xs[:at], out, *xs[at:])
+    kept = [(n, t, t.detach().clone()) for n,t in (tensors | {'out': out, 'out.g': up}).items()]
+    stale = {n: torch.randn_like(t) * old for n,t in tensors.items() if t.is_floating_point()}
+    for n,g in stale.items(): tensors[n].g = g
+    go()
     for n,now,before in kept:
-        if not torch.equal(now, before): raise CheckError(f'backward wrote into {n}')
+        if not _same(now, before): raise CheckError(f'backward wrote into {n}')
     if out.g is not up: raise CheckError('backward replaced out.g')
-    return [n for n,x,_ in kept if n in stale and isinstance(x.g, Tensor) and x.g is not stale[n]]
+    return {n: tensors[n].g.detach() for n,g in stale.items()
+            if isinstance(tensors[n].g, Tensor) and tensors[n].g is not g}
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
-def _truths(forward, xs, k, out, up):
-    "The slope of `(forward(*xs) * up).sum()` for `xs[k]`, measured and by autograd."
-    def f(v): return ((forward(*xs[:k], v, *xs[k+1:]) - out) * up).sum()
-    leaf = xs[k].clone().requires_grad_()
-    loss,auto = f(leaf),None
-    if loss.requires_grad: auto, = torch.autograd.grad(loss, leaf, allow_unused=True)
-    if auto is None: auto = torch.zeros_like(leaf)             # `forward` does not use it
-    return [('finite differences', numeric_grad(f, xs[k]), 1e-5), ('autograd', auto, 1e-8)]
-
 def _names(backward, inputs):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     params = inspect.signature(backward).parameters
@@ -127,36 +126,271 @@ def _names(backward, inputs):
 
 def _is_float(x): return isinstance(x, Tensor) and x.is_floating_point()
 
+# %% ../nbs/02_gradcheck.ipynb #5f2a9d64
+@dataclass(frozen=True)
+class _Pair:
+    "A forward function, its gradient, and what they are called with."
+    forward: Any
+    backward: Any
+    xs: list            # the inputs
+    names: list         # of the inputs
+    at: int             # place of `out` among the arguments of `backward`
+    params: dict        # name -> tensor: what is held by the module whose methods they are
+    module: Any = None
+    def tensors(self)->dict:
+        return {n: x for n,x in zip(self.names, self.xs) if isinstance(x, Tensor)} | self.params
+    def out(self):
+        "The output; a new tensor where `forward` returns an input as it is."
+        out = self.forward(*self.xs)
+        if not _is_float(out):
+            what = out.dtype if isinstance(out, Tensor) else type(out).__name__
+            raise DtypeError(f'check_grads: forward returns {what}, want one tensor of floats; of '
+                             'several, check each by a function that returns it alone')
+        return out.clone() if any(out is x for x in self.xs) else out
+    def back(self, out):
+        if self.module is not None: self.module.args,self.module.out = tuple(self.xs), out
+        self.backward(*self.xs[:self.at], out, *self.xs[self.at:])
+
+# %% ../nbs/02_gradcheck.ipynb #60b1d7e5
+def _methods(forward, backward, inputs):
+    "Both as functions, the inputs, and the module whose methods they are, or None."
+    if isinstance(forward, type):
+        raise ArgumentError(f'check_grads: forward is the class {forward.__name__}, want an '
+                            f'instance, such as {forward.__name__}(...)')
+    module = forward if hasattr(forward, 'bwd') else getattr(forward, '__self__', None)
+    module = module if hasattr(module, 'bwd') else None
+    if module is not None and forward is module:
+        forward = module.forward
+        if isinstance(backward, Tensor) or not callable(backward):
+            backward,inputs = module.bwd, (backward, *inputs)
+    for what,f in ('forward', forward), ('backward', backward):
+        if not callable(f): raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
+    return forward, backward, inputs, module
+
+@contextmanager
+def _held_by(module):
+    "Parameters of a module, and a function that makes all its floats float64; all is put back."
+    held = [*module.state().values()] if hasattr(module, 'state') else []
+    kept = [(t, t.data, t.data.clone(), getattr(t, 'g', None)) for t in held]
+    memory = [(m, dict(vars(m))) for m in (module.modules() if held else [])]
+    def widen():
+        for t in filter(_is_float, held): t.data = t.data.double()
+    try: yield dict(module.named_parameters()) if held else {}, widen
+    finally:
+        for t,data,numbers,g in kept: data.copy_(numbers); t.data = data; t.g = g
+        for m,before in memory: vars(m).clear(); vars(m).update(before)
+
+# %% ../nbs/02_gradcheck.ipynb #71c2e8f6
+def _to_check(pair, wrt):
+    "The names to be checked; refuses names that are none, and what has no entries."
+    floats = [n for n,t in pair.tensors().items() if _is_float(t)]
+    wrt = [n for n in floats if n != 'targ'] if wrt is None else wrt.split()
+    if not floats: raise DtypeError('check_grads: no input is a float tensor, want one to check')
+    if not wrt or set(wrt) - set(floats): raise RangeError(f'check_grads: wrt={wrt}, have {floats}')
+    if not any(pair.tensors()[n].numel() for n in wrt):
+        raise CheckError(f'check_grads: {", ".join(wrt)} has no entries, so nothing has been '
+                         'compared; want one example or more')
+    return wrt
+
+def _steady(pair):
+    "An output; refuses a forward function that gives another one at the next call."
+    out,again = pair.out().detach(), pair.out().detach()
+    if _same(out, again): return out
+    raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the check: '
+                     'its mask as an argument, a fixed seed, or module.eval()')
+
+def _alike(narrow, wide, up):
+    "Refuse gradients that are others in the caller's own dtype than in float64."
+    for n,g in narrow.items():
+        eps = torch.finfo(g.dtype).eps
+        a,b = g.double(), wide[n]
+        a,b = [t[a.isfinite() & b.isfinite()] for t in (a, b)]
+        room = max(0.01, 30*eps) * b.norm() + 100*eps * up.norm() * max(1, b.numel())**.5
+        if (a - b).norm() > room:
+            raise CheckError(f'{n}.g is another one in {g.dtype} than in float64: they differ by '
+                             f'{(a - b).norm() / b.norm():.2g} of its length')
+
+# %% ../nbs/02_gradcheck.ipynb #82d3f907
+def _weighed(pair, out, up):
+    "The number whose slopes are looked for; without the fixed `out`, which changes no slope."
+    return ((pair.forward(*pair.xs) - out) * up).sum()
+
+def _by_autograd(f, leaves):
+    "Autograd's gradients of `f()`, in which the leaves stand; None where it cannot follow."
+    watched = [t.requires_grad for t in leaves]
+    try:
+        for t in leaves: t.requires_grad_()
+        loss = f()
+        if not loss.requires_grad: return [torch.zeros_like(t) for t in leaves]
+        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+        return [torch.zeros_like(t) if g is None else g for t,g in zip(leaves, grads)]
+    except Exception: return [None for _ in leaves]
+    finally:
+        for t,w in zip(leaves, watched): t.requires_grad_(w)
+
+def _place(k, shape):
+    "Entry number k of a tensor, as an index."
+    at = []
+    for size in reversed(shape): k,j = divmod(k, size); at.append(j)
+    return tuple(reversed(at))
+
+_H = torch.finfo(torch.float64).eps ** (1/3)
+
+# %% ../nbs/02_gradcheck.ipynb #93e40a18
+@dataclass
+class _Entry:
+    "One entry of a tensor, and a function in which the tensor stands."
+    f: Any
+    name: str
+    t: Tensor
+    at: tuple
+    @property
+    def x(self): return self.t.data[self.at].item()
+    def moved(self, by):
+        "Where the entry comes to lie, and the value of the function there."
+        old = self.t.data[self.at].clone()
+        try:
+            self.t.data[self.at] = old + by
+            return self.x, self.f().item()
+        except Exception as e:
+            raise CheckError(
+                f'check_grads: forward refuses {self.name} with {list(self.at)} moved by {by:.1g} '
+                f'from {old.item():.6g} ({type(e).__name__}): it lies on a kink or at the edge of '
+                'what forward takes; want inputs farther inside') from e
+        finally: self.t.data[self.at] = old
+    def slope(self, h=_H):
+        h *= max(1., abs(self.x))
+        (a,fa),(b,fb) = self.moved(h), self.moved(-h)
+        return (fa - fb) / (a - b)
+    def sides(self, h=_H):
+        "The slopes to the left and to the right."
+        h *= max(1., abs(self.x))
+        (a,fa),(b,fb),(c,fc) = [self.moved(step) for step in (-h, 0., h)]
+        return (fb - fa) / (b - a), (fc - fb) / (c - b)
+
+# %% ../nbs/02_gradcheck.ipynb #a4f51b29
+class _Truths:
+    "Finite differences, at some entries where there are many, and autograd where it can look."
+    def __init__(self, pair, wrt, every, most=2000):
+        self.sizes = {n: pair.tensors()[n].numel() for n in wrt}
+        self.total,g = sum(self.sizes.values()), torch.Generator('cpu').manual_seed(0)
+        share = 1 if every or self.total <= most else most / self.total
+        self.at = {n: torch.randperm(size, generator=g, device='cpu')[:max(1, int(size*share))]
+                   .sort()[0] for n,size in self.sizes.items()}
+        self.taken,self.hidden = sum(map(len, self.at.values())), {}
+    def judge(self, pair, got, out, up):
+        from tqdm import tqdm
+        f,tensors = partial(_weighed, pair, out, up), pair.tensors()
+        autos = _by_autograd(f, [tensors[n] for n in self.at])
+        with tqdm(total=self.taken, desc='check_grads', delay=3, leave=False) as bar:
+            for (n,at),auto in zip(self.at.items(), autos):
+                entries = [_Entry(f, n, tensors[n], _place(k, got[n].shape)) for k in at.tolist()]
+                slopes = []
+                for e in entries: slopes.append(e.slope()); bar.update()
+                _judge(entries, torch.tensor(slopes).to(got[n]), got[n], auto, self.hidden)
+    def say(self):
+        if self.taken < self.total:
+            print(f'check_grads: finite differences at {self.taken:,} of {self.total:,} entries; '
+                  'every=True takes all')
+        if self.hidden: print('check_grads: autograd cannot look into forward; finite differences '
+                              f'alone speak for {", ".join(self.hidden)}')
+
+# %% ../nbs/02_gradcheck.ipynb #b5062c3a
+def _judge(entries, slopes, got, auto, hidden):
+    "Hold gradients against the slopes of some entries, and against autograd's where it looked."
+    if not entries: return
+    name,x = entries[0].name, entries[0].t
+    seen = auto is not None and _trusted(entries, slopes, auto)
+    if not seen: hidden[name] = True
+    kinks,err = [], _off(entries, got, slopes)
+    while (err > 1e-5).any() and len(kinks) < 100:
+        k = (err >= 0.999*err.max()).nonzero()[0].item()             # of near equals, the first
+        e,g = entries[k], got[entries[k].at].item()
+        kink,fits,sides = _beside(e, g)
+        if not kink and not fits or kink and not fits:
+            said = 'finite differences' + f' {slopes[k].item():.6g}' * (not kink)
+            if kink: said += ' {:.6g} on one side and {:.6g} on the other'.format(*sides)
+            raise CheckError(f'{name}.g is wrong at {list(e.at)}: backward gives {g:.6g}, {said} '
+                             f'(relative error {err[k].item():.2g})'
+                             + '; autograd could not look into forward' * (not seen))
+        if kink: kinks.append((e, g, sides))
+        err[k] = 0.
+    if kinks:
+        e,g,(left,right) = kinks[0]
+        raise CheckError(
+            f'check_grads: {name} has a kink at {list(e.at)}, where it is {e.x:.6g}: the slope is '
+            f'{left:.6g} on one side and {right:.6g} on the other, and backward gives {g:.6g}. '
+            f'Nothing can be compared there; want inputs off the kink, without ties, such as '
+            f'{name} + 0.01*torch.randn_like({name})')
+    if seen: _compare(name, got, x, [('autograd', auto, 1e-8)])
+
+def _off(entries, got, slopes):
+    "Relative errors of gradients at the entries; 0 where the slope is no number."
+    got = torch.stack([got[e.at] for e in entries])
+    err = _rel_err(got, slopes.nan_to_num()).nan_to_num(nan=torch.inf)
+    return err.masked_fill(slopes.isnan(), 0)
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d4b
+def _beside(e, g):
+    """Does an entry lie on a kink? Does `g` fit to what is measured there more closely?
+
+    At a kink the slopes on both sides differ by the same, however near they are taken."""
+    (a,b),(left,right) = e.sides(), e.sides(_H/8)
+    size = max(map(abs, (a, b, left, right)))
+    jump,near = abs(a - b), abs(left - right)
+    if jump > 1e-4*size and near > jump/2:
+        low,high = sorted((left, right))
+        return True, low - 1e-4*size <= g <= high + 1e-4*size, (left, right)
+    close = jump > 1e-4*size and abs(g - (left + right)/2) <= 1e-4*size     # a kink between them
+    return False, close, (left, right)
+
+def _trusted(entries, slopes, auto):
+    "Does autograd agree with the slopes, apart from kinks? Else it has not seen all of forward."
+    off = _off(entries, auto, slopes) > 1e-5
+    return all(_beside(entries[k], auto[entries[k].at].item())[1] for k in off.nonzero()[:20, 0])
+
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
-def _check(forward, backward, xs, names, at, wrt, up, values=True):
-    "One run of the check on the inputs `xs`, with the upstream gradient `up`."
-    out = forward(*xs).clone()                          # `forward` may return its own input
+def _check(pair, wrt, up, old=torch.nan, truths=None):
+    "One run of the check, with the upstream gradient `up`; the gradients by name."
+    out = pair.out()
     out.g = up = up.to(out.dtype)
-    written = _run(backward, xs, names, at, out)
+    got,tensors = _run(lambda: pair.back(out), pair.tensors(), out, old), pair.tensors()
     for n in wrt:
-        if n not in written: raise CheckError(f'{n}.g was not overwritten')
-        k = names.index(n)
-        _compare(n, xs[k].g, xs[k], _truths(forward, xs, k, out, up) if values else [])
+        if n not in got: raise CheckError(f'{n}.g was not overwritten')
+        _compare(n, got[n], tensors[n], [])
+    if truths is not None: truths.judge(pair, got, out.detach().clone(), up)
+    return got
 
 # %% ../nbs/02_gradcheck.ipynb #16ddf58a
-def check_grads(forward, # function of the inputs that returns one tensor
-                backward, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
+def check_grads(forward, # function of the inputs that returns one tensor; or a `Module`
+                backward=None, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
-                wrt:str|None=None, # names of the inputs to check, with spaces; default all floats
+                wrt:str|None=None, # names to check, with spaces; default: floats, but not `targ`
+                every:bool=False, # measure every entry, also of many thousands?
+                **kwargs, # keyword arguments for both
                )->None:
     """Assert that `backward` is the gradient of `forward`, by finite differences and by autograd.
 
-    Raises `AssertionError` that names the input, the worst index and both values; `TypeError` and
-    `ValueError` for a `backward` or a `wrt` with which nothing could be checked."""
+    `check_grads(module, *inputs)` checks the parameters of a module, too. Beyond 2,000 entries
+    finite differences are taken at some of them, and a line says so. Raises `AssertionError` that
+    names the input, the worst index and both values, or says what stands in the way: a kink, a
+    random `forward`, no entries; `TypeError` and `ValueError` for what cannot be checked."""
+    forward,backward,inputs,module = _methods(forward, backward, inputs)
+    if kwargs: forward,backward = partial(forward, **kwargs), partial(backward, **kwargs)
     names,at = _names(backward, inputs)
-    floats = [n for n,x in zip(names, inputs) if _is_float(x)]
-    wrt = floats if wrt is None else wrt.split()
-    if not floats: raise DtypeError('check_grads: no input is a float tensor, want one to check')
-    if not wrt or set(wrt) - set(floats): raise RangeError(f'check_grads: wrt={wrt}, have {floats}')
-    own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
-    wide = [x.detach().double() if _is_float(x) else x for x in own]
-    less = [x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in zip(names, wide)]
-    up = torch.randn_like(forward(*wide))
-    _check(forward, backward, own, names, at, wrt, up, values=False)
-    _check(forward, backward, [x.clone() if _is_float(x) else x for x in wide], names, at, wrt, up)
-    _check(forward, backward, less, names, at, wrt, -100*up)
+    with torch.inference_mode(False), torch.enable_grad(), _held_by(module) as (params, widen):
+        params = {f'self.{n}' if n in names else n: t for n,t in params.items()}
+        own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
+        pair = _Pair(forward, backward, own, names, at, params, module)
+        wrt,out = _to_check(pair, wrt), _steady(pair)
+        wide = replace(pair, xs=[x.double().clone() if _is_float(x) else x for x in own])
+        less = {n: 1 - 0.1*torch.rand_like(t, dtype=torch.float64)
+                for n,t in wide.tensors().items() if n in wrt}
+        up = torch.randn(out.shape, dtype=torch.float64, device=out.device).to(out.dtype)
+        narrow = _check(pair, wrt, up)
+        widen()
+        truths = _Truths(wide, wrt, every)
+        _alike(narrow, _check(wide, wrt, up, truths=truths), up)
+        for n,factor in less.items(): wide.tensors()[n].data *= factor
+        _check(wide, wrt, -1e6*up, old=1e3, truths=truths)
+        truths.say()
