@@ -9,7 +9,6 @@ __all__ = ['Value', 'draw_graph', 'draw_network']
 import cmath, copy, itertools, math, numbers, threading, weakref
 from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
-from .operation import _whole
 
 # %% ../nbs/00_graph.ipynb #80b225bf
 def _real(x):
@@ -151,7 +150,7 @@ Value.relu = lambda a: _apply('relu', _relu, a)
 
 # %% ../nbs/00_graph.ipynb #00134157
 def _unmet(out, met):
-    "What `out` was made from, and `out` itself, in the order of evaluation, but for those in `met`."
+    "What `out` was made from, without those in `met`, and `out`, in the order of evaluation."
     seen,todo = {out},[out]
     while todo:
         new = {a for a in todo.pop().args if id(a) not in met} - seen
@@ -220,6 +219,7 @@ def _face(v):
     i,n = consts[0] if consts else (1, '')
     return f'{n}{op}x' if i == 0 and v.op in '-/' else f'{op} {n}'.strip()
 
+# %% ../nbs/00_graph.ipynb #7f8f8cc4
 def _says(nodes, arrows, digits):
     "The lines of text in each node: (text, size, colour)."
     says = {v: [(line, 12, _INK) for line in _lines(_face(v))]
@@ -366,6 +366,7 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     """Draw the graph of `out` from left to right: values above the arrows, gradients below them, in
     each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
     import matplotlib.pyplot as plt
+    from backprop_nb.operation import _whole
     digits = _whole('draw_graph: digits', digits, 0, 99)
     arrows,routes,says,pos,size = _layout(out, digits)
     room = .7 if len({(a, v) for a,v,_ in arrows}) < len(arrows) else .46
