@@ -129,9 +129,9 @@ def _device(name):
     return device
 
 def _seed(text):
-    "A whole number from 0 to 2^32 - 1."
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**32 - 1}')
+    "A whole number from 0 to 2^63 - 1."
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**63 - 1}')
     return int(text)
 
 def _picture(text):

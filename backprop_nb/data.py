@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
-from .clinic import ArgumentError, FileError, RangeError, ShapeError
+from .clinic import FileError, RangeError, ShapeError
+from .operation import _number, _whole
 
 # %% ../nbs/01_data.ipynb #55cc3ecc
 def _dataset(images, labels):
@@ -31,11 +32,11 @@ def _titled(x, y, pred):
     "Digits (N, 28, 28) on the CPU and the titles above them, None where there are no labels."
     x, y, pred = [None if t is None else torch.as_tensor(t).detach().cpu() for t in (x, y, pred)]
     if x.shape[1:] not in ((784,), (28, 28)) or len(x) > 1000:
-        raise ShapeError(f'x has shape {tuple(x.shape)}, wanted (N, 784) or (N, 28, 28), '
-                         'N at most 1000; one digit is x[:1]')
+        raise ShapeError(f'show_digits: x has shape {tuple(x.shape)}, want (N, 784) or '
+                         '(N, 28, 28), N at most 1000; one digit is x[:1]')
     for name, t in (('y', y), ('pred', pred)):
         if t is not None and t.shape != x.shape[:1]:
-            raise ShapeError(f'{name} has shape {tuple(t.shape)}, wanted ({len(x)},)')
+            raise ShapeError(f'show_digits: {name} has shape {tuple(t.shape)}, want ({len(x)},)')
     labels = [[None]*len(x) if t is None else t.tolist() for t in (y, pred)]
     titles = None if y is None and pred is None else [_title(*pair) for pair in zip(*labels)]
     return x.reshape(-1, 28, 28), titles
@@ -48,7 +49,7 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                )->None:
     "Show digits in a grid, ink dark on paper, all on one scale; raises ValueError on other shapes."
     import matplotlib.pyplot as plt
-    if cols < 1: raise RangeError(f'cols is {cols}, wanted 1 or more')
+    cols = _whole('show_digits: cols', cols, 1)
     x, titles = _titled(x, y, pred)
     if len(x) == 0: return
     cols, height = min(cols, len(x)), 32 if titles is None else 42
@@ -65,21 +66,14 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
     ax.axis('off')
     plt.show()
 
-# %% ../nbs/01_data.ipynb #0ff1070b
-def _moons(n, noise):
-    "Refuse numbers of which no moons can be made."
-    if not isinstance(n, int):
-        raise ArgumentError(f'two_moons: n is {n!r:.40}, want a whole number')
-    if n < 0 or not noise >= 0:
-        raise RangeError(f'two_moons: n = {n} and noise = {noise}, neither may be negative')
-
 # %% ../nbs/01_data.ipynb #eba7f7c6
 def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     "Two half circles that reach into each other, equally many points on each, shuffled."
-    _moons(n, noise)
+    n,seed = _whole('two_moons: n', n),_whole('two_moons: seed', seed)
+    noise = _number('two_moons: noise', noise)
     cpu = dict(device='cpu', dtype=torch.float32)
     g = torch.Generator('cpu').manual_seed(seed)
     phi0, phi1 = [torch.linspace(0, math.pi, k, **cpu) for k in (n - n//2, n//2)]

@@ -6,15 +6,17 @@
 __all__ = ['Value', 'draw_graph', 'draw_network']
 
 # %% ../nbs/00_graph.ipynb #72281bd4
-import cmath, itertools, math, numbers
+import cmath, copy, itertools, math, numbers, threading, weakref
 from statistics import fmean
 from .clinic import ArgumentError, DivisionError, RangeError
 
 # %% ../nbs/00_graph.ipynb #80b225bf
 def _real(x):
     "The number `x` as a float."
-    if isinstance(x, numbers.Real): return float(x)
-    raise ArgumentError(f'Value works with numbers and Values, got {type(x).__name__}')
+    if not isinstance(x, numbers.Real):
+        raise ArgumentError(f'Value works with numbers and Values, got {type(x).__name__}')
+    try: return float(x)
+    except OverflowError: raise RangeError('Value: a number too large for a float') from None
 
 def _or_inf(f, *args):
     "f(*args), but infinite, as in torch, where that is too large for a float."
@@ -81,9 +83,9 @@ def _backward(out,
               g:float=1., # the gradient that arrives at `out` from further right
              )->None:
     "Set `.g` of `out` and of everything that it was made from; what stood there is overwritten."
-    nodes = out.nodes()
+    nodes,g = out.nodes(),_real(g)
     for v in nodes: v.g = 0.
-    out.g = float(g)                                            # step 2
+    out.g = g                                                   # step 2
     for v in reversed(nodes):                                   # step 3
         for a,local in zip(v.args, v.local): a.g += local * v.g # steps 4 and 5
 Value.backward = _backward
@@ -129,7 +131,7 @@ def _base(a, n):
     return a
 
 def _exponent(n):
-    if isinstance(n, numbers.Real): return float(n)
+    if isinstance(n, numbers.Real) and math.isfinite(_real(n)): return float(n)
     raise ArgumentError(f'the exponent must be a number, got {n!r}; for a**b write '
                         '(b * a.log()).exp()')
 
@@ -146,10 +148,68 @@ Value.tanh = lambda a: _apply('tanh', _tanh, a)
 def _relu(a): return (0., 0.) if a <= 0 else (a, 1.)
 Value.relu = lambda a: _apply('relu', _relu, a)
 
+# %% ../nbs/00_graph.ipynb #00134157
+def _unmet(out, met):
+    "What `out` was made from, without those in `met`, and `out`, in the order of evaluation."
+    seen,todo = {out},[out]
+    while todo:
+        new = {a for a in todo.pop().args if id(a) not in met} - seen
+        seen |= new; todo += new
+    return sorted(seen, key=lambda v: v.order)
+
+def _copy(v):
+    new = type(v).__new__(type(v))
+    vars(new).update(vars(v))
+    return new
+
+def _deepcopy(out, memo):
+    nodes = _unmet(out, memo)
+    memo.update({id(v): _copy(v) for v in nodes})
+    for v in nodes: vars(memo[id(v)]).update(copy.deepcopy(vars(v), memo))
+    return memo[id(out)]
+Value.__copy__,Value.__deepcopy__ = _copy,_deepcopy
+
+# %% ../nbs/00_graph.ipynb #f1ba446d
+_pickling = threading.local()
+
+class _Met(set):
+    "What a pickler has met, by id; `turns` are the Values that it comes to next, the first last."
+    def __reduce_ex__(self, protocol): # asked once by each pickler
+        self.clear()
+        return set, ()
+
+class _Line:
+    "A list of what `out` was made from, and of `out`, in order, but for those that went before."
+    def __init__(self, out, met): self.out,self.met = out,met
+    def __reduce_ex__(self, protocol):
+        nodes = _unmet(self.out, self.met)
+        self.met.update(map(id, nodes)); self.met.turns += nodes[::-1]
+        return list, (), None, iter(nodes)
+
+# %% ../nbs/00_graph.ipynb #fd32a600
+def _loaded(met, nodes):
+    global _clock # noqa: PLW0603
+    if next(_clock) <= nodes[-1].order: _clock = itertools.count(nodes[-1].order + 1)
+    return nodes[-1]
+
+def _reduce(v, protocol):
+    met = getattr(_pickling, 'met', lambda: None)()
+    if met is None:
+        met = _Met()
+        met.turns,_pickling.met = [],weakref.ref(met)
+    if met.turns[-1:] != [v]: return _loaded, (met, _Line(v, met))
+    met.turns.pop()
+    return object.__reduce_ex__(v, protocol)
+Value.__reduce_ex__ = _reduce
+
 # %% ../nbs/00_graph.ipynb #a7543a60
 _INK,_VALUE,_GRAD = '#222222','#0072B2','#D55E00'
 
 def _num(x, digits=4): return f'{x + 0.:.{digits}g}'.replace('-', '−')
+
+def _lines(label):
+    "The lines of any label, as text that can be drawn."
+    return str(label).encode(errors='replace').decode().split('\n')
 
 def _face(v):
     "The name of a value, or its operation with the constant that belongs to it."
@@ -159,9 +219,11 @@ def _face(v):
     i,n = consts[0] if consts else (1, '')
     return f'{n}{op}x' if i == 0 and v.op in '-/' else f'{op} {n}'.strip()
 
+# %% ../nbs/00_graph.ipynb #7f8f8cc4
 def _says(nodes, arrows, digits):
     "The lines of text in each node: (text, size, colour)."
-    says = {v: [(_face(v), 12, _INK)] for v in nodes if v.op != 'const'}
+    says = {v: [(line, 12, _INK) for line in _lines(_face(v))]
+            for v in nodes if v.op != 'const'}
     for k,v in enumerate((v for v in nodes if v.args), 1): says[v].append((f'{k}', 9, _INK))
     for v in says:
         if v.g is not None and sum(a is v for a,_,_ in arrows) > 1:
@@ -286,7 +348,7 @@ def _draw_nodes(ax, says, pos, size):
                                     boxstyle=f'round,pad=0,rounding_size={.2 if v.args else .05}'))
         for i,(text,big,color) in enumerate(lines):
             ax.text(pos[v].real, pos[v].imag + half.imag - .18 - .22*i, text, fontsize=big,
-                    color=color, ha='center', va='center_baseline',
+                    color=color, ha='center', va='center_baseline', parse_math=False,
                     weight='bold' if color == _GRAD else None)
 
 # %% ../nbs/00_graph.ipynb #a83c529a
@@ -304,16 +366,19 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     """Draw the graph of `out` from left to right: values above the arrows, gradients below them, in
     each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
     import matplotlib.pyplot as plt
+    from backprop_nb.operation import _whole
+    digits = _whole('draw_graph: digits', digits, 0, 99)
     arrows,routes,says,pos,size = _layout(out, digits)
     room = .7 if len({(a, v) for a,v,_ in arrows}) < len(arrows) else .46
-    rim,name = pos[out] + size[out].real,out.label if out.args else ''
+    rim,name = pos[out] + size[out].real,_lines(out.label if out.args else '')
     ys = [z.imag for z in pos.values()]
     left = min((pos[v] - size[v]).real for v in says) - .08
-    ax = _paper(left, rim.real + .95 + .11*len(name), min(ys) - room, max(ys) + room)
+    ax = _paper(left, rim.real + .95 + .11*max(map(len, name)), min(ys) - room, max(ys) + room)
     _draw_arrows(ax, arrows, routes, pos, size, digits)
     _draw_nodes(ax, says, pos, size)
     _arrow(ax, [rim, rim + .4, rim + .8], out.data, out.g, digits, [])
-    ax.text(rim.real + .86, rim.imag, name, va='center_baseline', fontsize=12, color=_INK)
+    ax.text(rim.real + .86, rim.imag, '\n'.join(name), va='center_baseline', fontsize=12,
+            color=_INK, parse_math=False)
     plt.show()
 
 # %% ../nbs/00_graph.ipynb #802e75db

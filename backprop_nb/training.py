@@ -23,7 +23,8 @@ def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
 
     The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
     Rectifiers (2015). Raises `ValueError` for shapes that are neither."""
-    if len(shape) not in (2, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
+    shape = tuple(_whole(f'kaiming: shape[{k}]', n, 1) for k,n in enumerate(shape))
+    if len(shape) not in (2, 4):
         raise ShapeError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
     fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
     return torch.randn(*shape) * math.sqrt(2 / fan_in)
@@ -34,6 +35,7 @@ def mlp(*sizes:int, # numbers of features from the input to the output, such as 
     """Layers of a multilayer perceptron, weights by `kaiming`, biases 0.
 
     Raises `ValueError` for fewer than two sizes."""
+    sizes = tuple(_whole(f'mlp: sizes[{k}]', n, 1) for k,n in enumerate(sizes))
     if len(sizes) < 2: raise ShapeError(f'mlp: sizes is {sizes}, want two or more')
     layers = []
     for d,m in zip(sizes, sizes[1:]): layers += [Lin(kaiming(d, m), torch.zeros(m)), Relu()]

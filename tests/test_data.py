@@ -1,13 +1,15 @@
 """What the notebook 01_data cannot test about itself: damage of every kind, the full files, the
 download, the sample's cut."""
-import gzip, hashlib, importlib.util, os, pickle, random, shutil, socket, struct, subprocess, sys
+import gzip, hashlib, importlib.util, itertools, math, os, pickle, random, shutil, socket, struct
+import subprocess, sys
+from fractions import Fraction
 from pathlib import Path
 from urllib.error import URLError
 
 import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-import pytest, torch
+import numpy as np, pytest, torch
 from matplotlib.colors import to_hex
 from torch.testing import assert_close
 
@@ -491,9 +493,21 @@ def test_two_moons_own_generator():
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])
     assert 5 < (a[1][1:] != a[1][:-1]).sum() # shuffled
 
-@pytest.mark.parametrize('kw', [dict(n=-1), dict(noise=-0.1), dict(noise=float('nan'))])
-def test_two_moons_errors(kw):
-    with pytest.raises(ValueError, match='negative'): two_moons(**kw)
+@pytest.mark.parametrize('kw, words', [
+    (dict(n=-1), 'n is -1, want 0 or more'), (dict(noise=-0.1), 'noise is -0.1, want 0 <= noise'),
+    *((dict(noise=bad), f'noise is {bad}, want 0 <= noise < inf') for bad in (math.nan, math.inf)),
+    (dict(seed=-1), 'seed is -1, want 0 or more'),
+    (dict(seed=2**63), f'seed is {2**63}, want at most {2**63 - 1}')])
+def test_two_moons_errors(kw, words):
+    with pytest.raises(ValueError, match=f'two_moons: {words}'): two_moons(**kw)
+
+def test_two_moons_large_seeds_differ():
+    points = [two_moons(50, seed=s)[0] for s in (0, 2**63 - 2, 2**63 - 1)]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(points, 2))
+
+def test_two_moons_noise_of_any_kind():
+    for noise in np.float64(.25), np.float32(.25), Fraction(1, 4):
+        assert torch.equal(two_moons(50, noise)[0], two_moons(50, .25)[0])
 
 # ---- show_digits
 
@@ -538,16 +552,17 @@ def test_show_digits_other_kinds_of_tensors(figure):
     assert figure(torch.randn(784, 4).double().T) is not None  # not contiguous, some negative
 
 @pytest.mark.parametrize('args,words', [
-    ((torch.zeros(784),), r'\(784,\), wanted \(N, 784\) or \(N, 28, 28\).*x\[:1\]'),
-    ((torch.zeros(28, 28),), r'\(28, 28\), wanted'),
-    ((torch.zeros(3, 700),), r'\(3, 700\), wanted'),
-    ((torch.zeros(2, 1, 28, 28),), r'\(2, 1, 28, 28\), wanted'),
-    ((torch.tensor(1.),), r'\(\), wanted'),
+    ((torch.zeros(784),),
+     r'show_digits: x has shape \(784,\), want \(N, 784\) or \(N, 28, 28\).*x\[:1\]'),
+    ((torch.zeros(28, 28),), r'\(28, 28\), want'),
+    ((torch.zeros(3, 700),), r'\(3, 700\), want'),
+    ((torch.zeros(2, 1, 28, 28),), r'\(2, 1, 28, 28\), want'),
+    ((torch.tensor(1.),), r'\(\), want'),
     ((torch.zeros(2000, 784),), 'at most 1000'),
-    ((torch.zeros(2, 784), torch.zeros(3)), r'y has shape \(3,\), wanted \(2,\)'),
-    ((torch.zeros(2, 784), torch.zeros(2, 1)), r'y has shape \(2, 1\), wanted \(2,\)'),
+    ((torch.zeros(2, 784), torch.zeros(3)), r'y has shape \(3,\), want \(2,\)'),
+    ((torch.zeros(2, 784), torch.zeros(2, 1)), r'y has shape \(2, 1\), want \(2,\)'),
     ((torch.zeros(2, 784), torch.zeros(2), torch.zeros(1)),
-     r'pred has shape \(1,\), wanted \(2,\)'),
-    ((torch.zeros(2, 784), None, None, 0), 'cols is 0')])
+     r'pred has shape \(1,\), want \(2,\)'),
+    ((torch.zeros(2, 784), None, None, 0), 'show_digits: cols is 0')])
 def test_show_digits_errors(figure, args, words):
     with pytest.raises(ValueError, match=words): figure(*args)

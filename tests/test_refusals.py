@@ -29,9 +29,9 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'Relu': 'relu', 'Lin': 'lin', 'Mse': 'mse', 'Sigmoid': 'sigmoid', 'Bce': 'bce',
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
-    'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': 'nodes',
+    'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
-    'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named', 'show_digits': 'wanted'}
+    'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
 
 def whole(*shape): return zeros(shape, dtype=torch.int64)
 def double(*shape): return rand(shape, dtype=torch.float64)
@@ -156,9 +156,11 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (('a',), ArgumentError, 'numbers', 'got str'), ((1j,), ArgumentError, 'got complex'),
         (lambda: Value(1) + 'a', ArgumentError, 'numbers', 'got str'),
         (lambda: Value(2)**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)'),
-        (lambda: 2**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)')],
+        (lambda: 2**Value(3), ArgumentError, 'exponent must be a number', 'Value(3)'),
+        ((10**400,), RangeError, 'too large for a float')],
     'draw_graph': [(lambda: draw_graph(sum([Value(k) for k in range(40)], Value(0))),
-                    RangeError, 'nodes', 'at most 60')],
+                    RangeError, 'nodes', 'at most 60'),
+                   ((Value(3), 1.5), ArgumentError, 'digits is 1.5', 'whole number')],
     'draw_network': [(('x',), RangeError, "'x'", "'lin1'"),
                      ((None, 'x'), RangeError, "'x'", "'conv'")],
     'show_digits': [
@@ -166,8 +168,10 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((rand(3, 784), whole(2)), ShapeError, 'y has shape (2,)', '(3,)'),
         ((rand(3, 784), None, whole(2)), ShapeError, 'pred has shape (2,)', '(3,)'),
         ((rand(3, 784), None, None, 0), RangeError, 'cols is 0', '1 or more')],
-    'two_moons': [((-1,), RangeError, 'n = -1'), ((9, -1), RangeError, 'noise = -1'),
-                  ((9, math.nan), RangeError, 'noise = nan'), ((1.5,), ArgumentError, 'n is 1.5')],
+    'two_moons': [((-1,), RangeError, 'n is -1'), ((9, -1), RangeError, 'noise is -1'),
+                  ((9, math.nan), RangeError, 'noise is nan'), ((1.5,), ArgumentError, 'n is 1.5'),
+                  ((9, math.inf), RangeError, 'noise is inf'), ((9, 'a'), ArgumentError, "is 'a'"),
+                  ((9, .1, -1), RangeError, 'seed is -1', '0 or more')],
     'mnist': [((False, 'somewhere'), RangeError, 'folder', 'full=True')],
     'numeric_grad': [
         ((torch.sum, whole(3)), DtypeError, 'int64', 'want a float'),
@@ -247,11 +251,13 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
           for betas in (0.9, (0.9,), (0.9, 0.9, 0.9))),
         (([rand(3)], .1, (0, 0), -1), RangeError, 'eps is -1', '0 <='),
         (lambda: Adam([rand(3)]).step(), UpstreamError, 'params[0]', '(3,)', 'run backward')],
-    'kaiming': [((3,), ShapeError, '(3,)', 'want (d, m)'), ((3, -1), ShapeError, '(3, -1)'),
-                (('a', 3), ShapeError, "('a', 3)"), ((), ShapeError, '()'),
+    'kaiming': [((3,), ShapeError, '(3,)', 'want (d, m)'), ((3, -1), RangeError, 'shape[1] is -1'),
+                (('a', 3), ArgumentError, "shape[0] is 'a'"), ((), ShapeError, '()'),
+                ((3, True), ArgumentError, 'shape[1] is True', 'whole number'),
                 ((3, 4, 5), ShapeError, '(3, 4, 5)'),
-                ((0, 3), ShapeError, '(0, 3)'), ((3, 2.), ShapeError, '(3, 2.0)')],
-    'mlp': [((3,), ShapeError, '(3,)', 'two or more')],
+                ((0, 3), RangeError, 'shape[0] is 0'), ((3, 2.), ArgumentError, '[1] is 2.0')],
+    'mlp': [((3,), ShapeError, '(3,)', 'two or more'),
+            ((3, True), ArgumentError, 'sizes[1] is True', 'whole number')],
     'accuracy': [
         (lambda: accuracy(net()[0], 3), ArgumentError, 'data is int', 'TensorDataset'),
         (lambda: accuracy(net()[0], (rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
