@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeError,
                                 UpstreamError)
+from .operation import _dense
 
 # %% ../nbs/02_gradcheck.ipynb #88572ccd
 def numeric_grad(f, # function of one tensor that returns one number
@@ -54,6 +55,7 @@ def upstream(out:Tensor, # what an operation returned, any shape
         raise UpstreamError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; run the '
                             'gradient of what comes after it first')
     if not isinstance(g, Tensor): raise DtypeError(f'{name}: out.g is {g!r:.40}, want a tensor')
+    if g.layout is not torch.strided or g.is_meta: _dense(name, 'out.g', g)
     if g.shape != out.shape: raise ShapeError(f'{name}: out.g has shape {tuple(g.shape)}, '
                                               f'want {tuple(out.shape)}, the shape of out')
     if g.dtype != out.dtype: raise DtypeError(f'{name}: out.g is {g.dtype}, want {out.dtype}')

@@ -44,7 +44,8 @@ def mlp(*sizes:int, # numbers of features from the input to the output, such as 
 # %% ../nbs/10_training.ipynb #96646029
 def _order(n, seed, epoch):
     "The order of `n` examples in an epoch: the same for the same seed and epoch, anywhere."
-    g = torch.Generator('cpu').manual_seed((seed * 1_000_000 + epoch) % 2**63)
+    both = seed * 1_000_000 + epoch
+    g = torch.Generator('cpu').manual_seed((both ^ both >> 32) % 2**32)   # it reads 32 bits
     return torch.randperm(n, generator=g, device='cpu')
 
 # %% ../nbs/10_training.ipynb #877b0f15
