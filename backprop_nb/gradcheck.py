@@ -80,14 +80,17 @@ def _rel_err(got, want):
     return (got - want).abs() / torch.maximum(torch.maximum(got.abs(), want.abs()), floor)
 
 # %% ../nbs/02_gradcheck.ipynb #b50468d0
-def _compare(name, got, x, truths):
-    "Assert shape and dtype of `x`, and the values of each (source, values, tolerance)."
+def _compare(name, got, x, truths, least=0.):
+    """Assert shape and dtype of `x`, and the values of each (source, values, tolerance).
+
+    Where the two differ by no more than `least`, it is rounding."""
     if got.shape != x.shape:
         raise CheckError(f'{name}.g has shape {tuple(got.shape)}, want {tuple(x.shape)}, '
                          f'the shape of {name}')
     if got.dtype != x.dtype: raise CheckError(f'{name}.g is {got.dtype}, want {x.dtype}')
     for source,want,tol in truths:
         err = _rel_err(got, want).masked_fill(got.isnan() & want.isnan(), 0)
+        err = err.masked_fill((got - want).abs() <= least, 0)
         if (err <= tol).all(): continue
         err = err.nan_to_num(nan=torch.inf)
         at = tuple((err >= 0.999*err.max()).nonzero()[0].tolist())   # of near equals, the first
@@ -213,9 +216,9 @@ def _alike(narrow, wide, up):
                              f'{(a - b).norm() / b.norm():.2g} of its length')
 
 # %% ../nbs/02_gradcheck.ipynb #82d3f907
-def _weighed(pair, out, up):
+def _weighed(pair, out, up, add=torch.sum):
     "The number whose slopes are looked for; without the fixed `out`, which changes no slope."
-    return ((pair.forward(*pair.xs) - out) * up).sum()
+    return add((pair.forward(*pair.xs) - out) * up)
 
 def _by_autograd(f, leaves):
     "Autograd's gradients of `f()`, in which the leaves stand; None where it cannot follow."
@@ -282,14 +285,15 @@ class _Truths:
         self.taken,self.hidden = sum(map(len, self.at.values())), {}
     def judge(self, pair, got, out, up):
         from tqdm import tqdm
-        f,tensors = partial(_weighed, pair, out, up), pair.tensors()
-        autos = _by_autograd(f, [tensors[n] for n in self.at])
+        f,tensors = partial(_weighed, pair, out, up, torch.nansum), pair.tensors()
+        autos = _by_autograd(partial(_weighed, pair, out, up), [tensors[n] for n in self.at])
+        least = 1e-9 * up.abs().max().item() if up.numel() else 0.
         with tqdm(total=self.taken, desc='check_grads', delay=3, leave=False) as bar:
             for (n,at),auto in zip(self.at.items(), autos):
                 entries = [_Entry(f, n, tensors[n], _place(k, got[n].shape)) for k in at.tolist()]
                 slopes = []
                 for e in entries: slopes.append(e.slope()); bar.update()
-                _judge(entries, torch.tensor(slopes).to(got[n]), got[n], auto, self.hidden)
+                _judge(entries, torch.tensor(slopes).to(got[n]), got[n], auto, self.hidden, least)
     def say(self):
         if self.taken < self.total:
             print(f'check_grads: finite differences at {self.taken:,} of {self.total:,} entries; '
@@ -298,13 +302,13 @@ class _Truths:
                               f'alone speak for {", ".join(self.hidden)}')
 
 # %% ../nbs/02_gradcheck.ipynb #b5062c3a
-def _judge(entries, slopes, got, auto, hidden):
+def _judge(entries, slopes, got, auto, hidden, least):
     "Hold gradients against the slopes of some entries, and against autograd's where it looked."
     if not entries: return
     name,x = entries[0].name, entries[0].t
-    seen = auto is not None and _trusted(entries, slopes, auto)
+    seen = auto is not None and _trusted(entries, slopes, auto, least)
     if not seen: hidden[name] = True
-    kinks,err = [], _off(entries, got, slopes)
+    kinks,err = [], _off(entries, got, slopes, least)
     while (err > 1e-5).any() and len(kinks) < 100:
         k = (err >= 0.999*err.max()).nonzero()[0].item()             # of near equals, the first
         e,g = entries[k], got[entries[k].at].item()
@@ -324,13 +328,13 @@ def _judge(entries, slopes, got, auto, hidden):
             f'{left:.6g} on one side and {right:.6g} on the other, and backward gives {g:.6g}. '
             f'Nothing can be compared there; want inputs off the kink, without ties, such as '
             f'{name} + 0.01*torch.randn_like({name})')
-    if seen: _compare(name, got, x, [('autograd', auto, 1e-8)])
+    if seen: _compare(name, got, x, [('autograd', auto, 1e-8)], 1e-4*least)
 
-def _off(entries, got, slopes):
-    "Relative errors of gradients at the entries; 0 where the slope is no number."
+def _off(entries, got, slopes, least):
+    "Relative errors of gradients at the entries; 0 where the slope is no number, or all is rounding."
     got = torch.stack([got[e.at] for e in entries])
     err = _rel_err(got, slopes.nan_to_num()).nan_to_num(nan=torch.inf)
-    return err.masked_fill(slopes.isnan(), 0)
+    return err.masked_fill(slopes.isnan() | ((got - slopes).abs() <= least), 0)
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b
 def _beside(e, g):
@@ -346,9 +350,9 @@ def _beside(e, g):
     close = jump > 1e-4*size and abs(g - (left + right)/2) <= 1e-4*size     # a kink between them
     return False, close, (left, right)
 
-def _trusted(entries, slopes, auto):
+def _trusted(entries, slopes, auto, least):
     "Does autograd agree with the slopes, apart from kinks? Else it has not seen all of forward."
-    off = _off(entries, auto, slopes) > 1e-5
+    off = _off(entries, auto, slopes, least) > 1e-5
     return all(_beside(entries[k], auto[entries[k].at].item())[1] for k in off.nonzero()[:20, 0])
 
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
@@ -392,6 +396,7 @@ def check_grads(forward, # function of the inputs that returns one tensor; or a 
         narrow = _check(pair, wrt, up)
         widen()
         truths = _Truths(wide, wrt, every)
+        up = up.double()
         _alike(narrow, _check(wide, wrt, up, truths=truths), up)
         for n,factor in less.items(): wide.tensors()[n].data *= factor
         _check(wide, wrt, -1e6*up, old=1e3, truths=truths)

@@ -1,0 +1,249 @@
+"""`check_grads` for everything that people hold in their hands: what it refuses, what it must not,
+what it says, and that it leaves everything as it was."""
+import numpy as np
+import pytest, torch
+from backprop_nb.all import *
+from backprop_nb.operation import OPS, Draw
+
+def said(*args, **how):
+    "What `check_grads` says; empty where it passes."
+    try: check_grads(*args, **how)
+    except Exception as e: return f'{type(e).__name__}: {e}'
+    return ''
+
+def square(x): return x**2
+def square_grad(inp, out): inp.g = out.g * 2*inp
+def wrong_grad(inp, out): inp.g = out.g * inp
+def lin_of(d, m): return Lin(torch.randn(d, m), torch.randn(m))
+
+# ---- all operations, in every dtype, size and mode
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('name', [n for n in OPS if n != 'forward_and_backward'])
+def test_right_gradients_pass(name, dtype):
+    torch.manual_seed(0)
+    op = OPS[name]
+    if name == 'max_pool2d' and dtype.itemsize == 2: pytest.skip('many of its entries are equal')
+    for _ in range(3):
+        inputs = op.inputs(Draw(dtype))
+        wrt = ' '.join(op.names()[k] for k in op.wrt(inputs))
+        check_grads(op.forward, op.backward, *inputs, wrt=wrt)
+
+MODES = {'no_grad': torch.no_grad, 'inference_mode': torch.inference_mode,
+         'enable_grad': torch.enable_grad, 'off': lambda: torch.set_grad_enabled(False)}
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('made_inside', [True, False])
+def test_modes_in_which_autograd_does_not_watch(mode, made_inside):
+    x, layer = torch.randn(5, 4), lin_of(4, 3)
+    with MODES[mode]():
+        if made_inside: x = torch.randn(2, 5, 3)
+        check_grads(relu, relu_grad, x)
+        assert 'is wrong' in said(relu, wrong_grad, x)
+        assert 'autograd' not in said(relu, wrong_grad, x)
+        check_grads(layer, torch.randn(5, 4))
+
+# ---- modules
+
+class Sloppy(Lin):
+    def __init__(self, w, b, what): super().__init__(w, b); self.what = what
+    def bwd(self, out, inp):
+        super().bwd(out, inp)
+        if self.what == 'sign': self.w.g = -self.w.g
+        if self.what == 'mean': self.b.g = out.g.mean(0)
+        if self.what == 'none': del self.b.g
+        if self.what == 'input': inp.g = 2*inp.g
+
+@pytest.mark.parametrize('what, words', [
+    ('sign', 'w.g is wrong'), ('mean', 'b.g is wrong'), ('none', 'b'), ('input', 'inp.g is wrong')])
+@pytest.mark.parametrize('call', [
+    lambda l, x: said(l, x), lambda l, x: said(l.forward, l.bwd, x), lambda l, x: said(l, l.bwd, x)])
+def test_parameters_of_a_module_are_checked(what, words, call):
+    layer = Sloppy(torch.randn(4, 3), torch.randn(3), what)
+    assert words in call(layer, torch.randn(5, 4)) != ''
+    assert call(lin_of(4, 3), torch.randn(5, 4)) == ''
+
+class Chain(Module):
+    def __init__(self, *layers): self.layers = layers
+    def forward(self, inp):
+        for layer in self.layers: inp = layer(inp)
+        return inp
+    def bwd(self, out, inp):
+        for layer in reversed(self.layers): layer.backward()
+
+def test_modules_in_modules_and_whole_models():
+    check_grads(Chain(lin_of(4, 3), Relu(), Chain(lin_of(3, 5), Sigmoid())), torch.randn(6, 4))
+    bad = Chain(lin_of(4, 3), Chain(Relu(), Sloppy(torch.randn(3, 5), torch.randn(5), 'sign')))
+    assert 'layers.1.layers.1.w.g is wrong' in said(bad, torch.randn(6, 4))
+    x, y = torch.randn(6, 4), torch.randint(5, (6,))
+    check_grads(Model([lin_of(4, 3), Relu(), lin_of(3, 5)], CrossEntropy()), x, y)
+    assert 'layers.0.layers.1.layers.1.w.g' in said(Model([bad], CrossEntropy()), x, y)
+    check_grads(Model([lin_of(4, 1)], Mse()), x, torch.randn(6))
+
+def test_everything_is_put_back():
+    layer = Chain(lin_of(4, 3), Relu())
+    layer(torch.randn(5, 4))
+    w = layer.layers[0].w
+    w.g = old = torch.randn(4, 3)
+    held = [(m, dict(vars(m))) for m in layer.modules()]
+    kept, data, where = w.clone(), w.data_ptr(), w.dtype
+    x = torch.randn(6, 4, requires_grad=True)
+    check_grads(layer, x)
+    for m, before in held: assert vars(m) == before
+    assert torch.equal(w, kept) and (w.data_ptr(), w.dtype, w.g is old) == (data, where, True)
+    assert not hasattr(x, 'g') and x.requires_grad and not w.requires_grad
+    bad = Sloppy(w, torch.randn(3), 'sign')
+    assert said(bad, torch.randn(5, 4)) and torch.equal(w, kept) and w.dtype == where
+
+def test_parameters_that_autograd_watches():
+    w, b = (torch.nn.Parameter(torch.randn(s)) for s in ((4, 3), (3,)))
+    check_grads(Lin(w, b), torch.randn(5, 4))
+    assert w.requires_grad and w.dtype == torch.float32
+
+def test_a_class_is_no_module():
+    assert 'forward is the class Relu, want an instance' in said(Relu, torch.randn(3))
+
+# ---- what autograd cannot see
+
+def by_numpy(x): return torch.from_numpy(np.square(x.numpy()))
+def detached(x): return (x.detach()**2)
+def half_hidden(x): return x * x.detach()
+def by_item(x): return torch.stack([torch.tensor(v.item()**2, dtype=x.dtype) for v in x])
+
+@pytest.mark.parametrize('forward', [by_numpy, detached, half_hidden, by_item])
+def test_where_autograd_cannot_look(forward, capsys):
+    x = torch.randn(7)
+    check_grads(forward, square_grad, x)
+    assert 'autograd cannot look into forward' in capsys.readouterr().out
+    assert 'finite differences' in (s := said(forward, wrong_grad, x)) and 'autograd could not' in s
+
+def test_an_input_that_does_not_matter(capsys):
+    def first(x, c): return x**2
+    def right(inp, out, c): square_grad(inp, out); c.g = torch.zeros_like(c)
+    def wrong(inp, out, c): square_grad(inp, out); c.g = torch.ones_like(c)
+    check_grads(first, right, torch.randn(3), torch.randn(2))
+    assert capsys.readouterr().out == ''
+    assert 'c.g is wrong' in said(first, wrong, torch.randn(3), torch.randn(2))
+    def hidden(x): return torch.from_numpy(3*x.numpy())
+    def zero(inp, out): inp.g = torch.zeros_like(inp)
+    assert 'inp.g is wrong' in said(hidden, zero, torch.randn(3))
+
+# ---- kinks, edges, nan, randomness, nothing
+
+def test_kinks_are_named():
+    digit = mnist().train[:1][0]
+    for args in [(relu, relu_grad, digit), (relu, relu_grad, torch.zeros(3)),
+                 (max_pool2d, max_pool2d_grad, digit.view(1, 1, 28, 28), 2)]:
+        assert 'kink' in (s := said(*args)) and 'randn_like' in s and 'is wrong' not in s
+        check_grads(*args[:2], args[2] + 0.01*torch.randn_like(args[2]), *args[3:])
+
+def test_a_wrong_gradient_is_called_wrong_among_kinks():
+    x = torch.cat([torch.zeros(50), torch.randn(50)])
+    def more(inp, out): inp.g = out.g * (inp > 0) * 1.01
+    def outside(inp, out): inp.g = out.g * torch.where(inp == 0, -1., (inp > 0).to(inp.dtype))
+    for slip in more, outside: assert 'inp.g is wrong' in said(relu, slip, x)
+
+def test_a_kink_between_the_two_points():
+    check_grads(relu, relu_grad, torch.tensor([2e-6, -3e-6, 1.]))
+
+def test_curved_functions_have_no_kinks():
+    def steep(x): return torch.exp(20*x)
+    def steep_grad(inp, out): inp.g = out.g * 20 * torch.exp(20*inp)
+    def slip(inp, out): inp.g = out.g * 21 * torch.exp(20*inp)
+    check_grads(steep, steep_grad, torch.rand(5))
+    assert 'is wrong' in (s := said(steep, slip, torch.rand(5))) and 'kink' not in s
+
+def test_edges():
+    s = said(bce, bce_grad, torch.tensor([[0.], [1.]]), torch.tensor([0, 1]))
+    assert 'at the edge' in s and 'kink' in s and 'values from -6' not in s
+
+def test_nan():
+    x = torch.tensor([torch.nan, 1., -2.])
+    check_grads(relu, relu_grad, x)
+    assert 'is wrong' in said(relu, wrong_grad, x)
+    def spoils(inp, out): relu_grad(inp, out); inp[0] = 1.
+    assert 'wrote into inp' in said(relu, spoils, x)
+    check_grads(softmax, softmax_grad, torch.tensor([[-torch.inf]*3, [1., 2., 3.]]))
+
+class Drop(Module):
+    def forward(self, inp):
+        self.mask = torch.rand_like(inp) < 0.5 if self.training else torch.ones_like(inp)
+        return inp * self.mask
+    def bwd(self, out, inp): inp.g = out.g * self.mask
+
+def test_random_functions_are_named():
+    x = torch.randn(6, 3)
+    for args in (Drop(), x), (lambda x: x * torch.randn(()), square_grad, x):
+        assert 'forward is random' in said(*args)
+    check_grads(Drop().eval(), x)
+
+@pytest.mark.parametrize('args', [
+    (relu, wrong_grad, torch.randn(0, 3)), (mse, mse_grad, torch.zeros(0, 1), torch.zeros(0)),
+    (lambda: lin_of(4, 3))])
+def test_nothing_compared(args):
+    if callable(args):
+        check_grads(args(), torch.randn(0, 4))         # the parameters have entries
+        assert 'nothing has been compared' in said(args(), torch.randn(0, 4), wrt='inp')
+    else: assert 'nothing has been compared' in said(*args)
+
+# ---- many entries
+
+def test_many_entries_are_sampled(capsys):
+    calls = [0]
+    def counted(x): calls[0] += 1; return x**2
+    check_grads(counted, square_grad, torch.randn(100, 30))
+    assert '2,000 of 3,000 entries' in capsys.readouterr().out and calls[0] < 9000
+    check_grads(square, square_grad, torch.randn(100, 20))
+    check_grads(square, square_grad, torch.randn(100, 21), every=True)
+    assert capsys.readouterr().out == ''
+
+def test_every_tensor_has_its_share(capsys):
+    check_grads(lin_of(300, 300), torch.randn(2, 300))
+    assert ' of 90,900 entries' in capsys.readouterr().out
+    for what in 'sign', 'mean', 'input':
+        bad = Sloppy(torch.randn(300, 300), torch.randn(300), what)
+        assert 'is wrong' in said(bad, torch.randn(2, 300))
+
+def test_autograd_is_compared_at_all_entries():
+    def one_off(inp, out): square_grad(inp, out); inp.g[77, 77] *= 1.5
+    assert 'wrong at [77, 77]' in said(square, one_off, torch.randn(100, 100))
+
+def test_the_sample_leaves_the_random_state_alone():
+    def drawn(n):
+        torch.manual_seed(3); check_grads(square, square_grad, torch.randn(n))
+        return torch.rand(1)
+    assert drawn(2001) != drawn(2000) and torch.equal(drawn(2001), drawn(2001))
+
+# ---- arguments and outputs
+
+def test_keywords():
+    x, w, b = torch.randn(2, 3, 7, 6), torch.randn(2, 3, 2, 3), torch.randn(2)
+    check_grads(conv2d, conv2d_grad, x, w, b, stride=2, padding=1)
+    def forgets(inp, out, w, b, stride=1, padding=0): conv2d_grad(inp, out, w, b, 2, 1); b.g = 2*b.g
+    assert 'b.g is wrong' in said(conv2d, forgets, x, w, b, stride=2, padding=1)
+
+@pytest.mark.parametrize('forward, words', [
+    (lambda x: (x, x), 'returns tuple'), (lambda x: x.sum().item(), 'returns float'),
+    (lambda x: x.round().long(), 'returns torch.int64'), (lambda x: None, 'returns NoneType')])
+def test_outputs_that_cannot_be_checked(forward, words):
+    assert words in (s := said(forward, square_grad, torch.randn(3))) and 'want one tensor' in s
+
+@pytest.mark.parametrize('args', [(3, square_grad, torch.randn(3)), (square, 3, torch.randn(3)),
+                                  (square, None, torch.randn(3))])
+def test_what_is_no_function(args): assert 'want a function' in said(*args)
+
+# ---- what got through once
+
+def hides_what_it_adds(inp, out): inp.g = inp.g.nan_to_num() + out.g * 2*inp
+def clamps(inp, out): inp.g = out.g.clamp(-1000, 1000) * 2*inp
+def right_in_double(inp, out): inp.g = out.g * inp * (2 if inp.dtype == torch.float64 else 3)
+def narrow(inp, out): inp.g = (out.g.half() * 2*inp.half()).to(inp.dtype)
+
+@pytest.mark.parametrize('slip', [hides_what_it_adds, clamps, right_in_double, narrow])
+def test_what_got_through_once(slip): assert 'inp.g' in said(square, slip, torch.randn(5, 3))
+
+def test_gradients_that_are_0_by_cancelling():
+    "The sum of a normalised row does not depend on it: rounding is all that is left."
+    def normal(x): return ((x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)).sum(1)
+    def nothing(inp, out): inp.g = torch.zeros_like(inp)
+    check_grads(normal, nothing, torch.randn(4, 6))
