@@ -232,10 +232,10 @@ def _as_before(module):
 def _listing(model):
     "A line for each layer and the loss, with the number of its parameters."
     parts = {**{f'layers.{k}': l for k,l in enumerate(model.layers)}, 'loss': model.loss}
-    wide,long = max(map(len, parts)), max(len(repr(m)) for m in parts.values())
-    rows = [f'  {name:{wide}}  {m!r:{long}}  ' + (f'{n:>11,}' if (n := m.num_parameters()) else '')
-            for name,m in parts.items()]
-    return '\n'.join([f'Model, {model.num_parameters():,} parameters', *map(str.rstrip, rows)])
+    long = max(map(len, parts))
+    return '\n'.join([f'Model, {model.num_parameters():,} parameters'] + [
+        f'  {name:{long}} {m.num_parameters() or "":>11{"," if m.num_parameters() else ""}}  {m!r}'
+        for name,m in parts.items()])
 
 # %% ../nbs/07_module.ipynb #1970fe3b
 class Model(Module):
