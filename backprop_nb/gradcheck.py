@@ -99,7 +99,7 @@ def _compare(name, got, x, truths, least=0.):
             f'{source} {want[at].item():.6g} (relative error {err[at].item():.2g})')
 
 # %% ../nbs/02_gradcheck.ipynb #b53f303f
-def _same(a, b): return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
+def _equal(a, b): return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
 
 def _run(go, tensors, out, old=torch.nan):
     """Run `go`, which goes back from `out`; the gradients that it has written, by name.
@@ -111,7 +111,7 @@ def _run(go, tensors, out, old=torch.nan):
     for n,g in stale.items(): tensors[n].g = g
     go()
     for n,now,before in kept:
-        if not _same(now, before): raise CheckError(f'backward wrote into {n}')
+        if not _equal(now, before): raise CheckError(f'backward wrote into {n}')
     if out.g is not up: raise CheckError('backward replaced out.g')
     return {n: tensors[n].g.detach() for n,g in stale.items()
             if isinstance(tensors[n].g, Tensor) and tensors[n].g is not g}
@@ -169,9 +169,11 @@ def _methods(forward, backward, inputs):
         if isinstance(backward, Tensor) or not callable(backward):
             backward,inputs = module.bwd, (backward, *inputs)
     for what,f in ('forward', forward), ('backward', backward):
-        if not callable(f): raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
+        if callable(f): continue
+        raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
     return forward, backward, inputs, module
 
+# %% ../nbs/02_gradcheck.ipynb #248845be
 @contextmanager
 def _held_by(module):
     "Parameters of a module, and a function that makes all its floats float64; all is put back."
@@ -200,10 +202,11 @@ def _to_check(pair, wrt):
 def _steady(pair):
     "An output; refuses a forward function that gives another one at the next call."
     out,again = pair.out().detach(), pair.out().detach()
-    if _same(out, again): return out
-    raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the check: '
-                     'its mask as an argument, a fixed seed, or module.eval()')
+    if _equal(out, again): return out
+    raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the '
+                     'check: its mask as an argument, a fixed seed, or module.eval()')
 
+# %% ../nbs/02_gradcheck.ipynb #3cbbadde
 def _alike(narrow, wide, up):
     "Refuse gradients that are others in the caller's own dtype than in float64."
     for n,g in narrow.items():
@@ -233,12 +236,13 @@ def _by_autograd(f, leaves):
     finally:
         for t,w in zip(leaves, watched): t.requires_grad_(w)
 
-def _place(k, shape):
+def _index_of(k, shape):
     "Entry number k of a tensor, as an index."
     at = []
     for size in reversed(shape): k,j = divmod(k, size); at.append(j)
     return tuple(reversed(at))
 
+# %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
 _H = torch.finfo(torch.float64).eps ** (1/3)
 
 # %% ../nbs/02_gradcheck.ipynb #93e40a18
@@ -251,27 +255,29 @@ class _Entry:
     at: tuple
     @property
     def x(self): return self.t.data[self.at].item()
-    def moved(self, by):
-        "Where the entry comes to lie, and the value of the function there."
-        old = self.t.data[self.at].clone()
-        try:
-            self.t.data[self.at] = old + by
-            return self.x, self.f().item()
-        except Exception as e:
-            raise CheckError(
-                f'check_grads: forward refuses {self.name} with {list(self.at)} moved by {by:.1g} '
-                f'from {old.item():.6g} ({type(e).__name__}): it lies on a kink or at the edge of '
-                'what forward takes; want inputs farther inside') from e
-        finally: self.t.data[self.at] = old
     def slope(self, h=_H):
         h *= max(1., abs(self.x))
-        (a,fa),(b,fb) = self.moved(h), self.moved(-h)
+        (a,fa),(b,fb) = _moved(self, h), _moved(self, -h)
         return (fa - fb) / (a - b)
     def sides(self, h=_H):
         "The slopes to the left and to the right."
         h *= max(1., abs(self.x))
-        (a,fa),(b,fb),(c,fc) = [self.moved(step) for step in (-h, 0., h)]
+        (a,fa),(b,fb),(c,fc) = [_moved(self, step) for step in (-h, 0., h)]
         return (fb - fa) / (b - a), (fc - fb) / (c - b)
+
+# %% ../nbs/02_gradcheck.ipynb #0af31c9e
+def _moved(e, by):
+    "Where an entry comes to lie, and the value of its function there."
+    old = e.t.data[e.at].clone()
+    try:
+        e.t.data[e.at] = old + by
+        return e.x, e.f().item()
+    except Exception as error:
+        raise CheckError(
+            f'check_grads: forward refuses {e.name} with {list(e.at)} moved by {by:.1g} from '
+            f'{old.item():.6g} ({type(error).__name__}): it lies on a kink or at the edge of what '
+            'forward takes; want inputs farther inside') from error
+    finally: e.t.data[e.at] = old
 
 # %% ../nbs/02_gradcheck.ipynb #a4f51b29
 class _Truths:
@@ -290,16 +296,21 @@ class _Truths:
         least = 1e-9 * up.abs().max().item() if up.numel() else 0.
         with tqdm(total=self.taken, desc='check_grads', delay=3, leave=False) as bar:
             for (n,at),auto in zip(self.at.items(), autos):
-                entries = [_Entry(f, n, tensors[n], _place(k, got[n].shape)) for k in at.tolist()]
+                entries = [_Entry(f, n, tensors[n], _index_of(k, got[n].shape))
+                           for k in at.tolist()]
                 slopes = []
                 for e in entries: slopes.append(e.slope()); bar.update()
-                _judge(entries, torch.tensor(slopes).to(got[n]), got[n], auto, self.hidden, least)
-    def say(self):
-        if self.taken < self.total:
-            print(f'check_grads: finite differences at {self.taken:,} of {self.total:,} entries; '
-                  'every=True takes all')
-        if self.hidden: print('check_grads: autograd cannot look into forward; finite differences '
-                              f'alone speak for {", ".join(self.hidden)}')
+                slopes = torch.tensor(slopes).to(got[n])
+                _judge(entries, slopes, got[n], auto, self.hidden, least)
+
+# %% ../nbs/02_gradcheck.ipynb #1be42d0f
+def _say(truths):
+    "What a reader should know of a check that has passed."
+    if truths.taken < truths.total:
+        print(f'check_grads: finite differences at {truths.taken:,} of {truths.total:,} entries; '
+              'every=True takes all')
+    if truths.hidden: print('check_grads: autograd cannot look into forward; finite differences '
+                            f'alone speak for {", ".join(truths.hidden)}')
 
 # %% ../nbs/02_gradcheck.ipynb #b5062c3a
 def _judge(entries, slopes, got, auto, hidden, least):
@@ -313,25 +324,27 @@ def _judge(entries, slopes, got, auto, hidden, least):
         k = (err >= 0.999*err.max()).nonzero()[0].item()             # of near equals, the first
         e,g = entries[k], got[entries[k].at].item()
         kink,fits,sides = _beside(e, g)
-        if not kink and not fits or kink and not fits:
-            said = 'finite differences' + f' {slopes[k].item():.6g}' * (not kink)
-            if kink: said += ' {:.6g} on one side and {:.6g} on the other'.format(*sides)
-            raise CheckError(f'{name}.g is wrong at {list(e.at)}: backward gives {g:.6g}, {said} '
-                             f'(relative error {err[k].item():.2g})'
+        if not fits:
+            want = '{:.6g} on one side and {:.6g} on the other'.format(*sides) if kink else (
+                f'{slopes[k].item():.6g}')
+            raise CheckError(f'{name}.g is wrong at {list(e.at)}: backward gives {g:.6g}, finite '
+                             f'differences {want} (relative error {err[k].item():.2g})'
                              + '; autograd could not look into forward' * (not seen))
         if kink: kinks.append((e, g, sides))
         err[k] = 0.
-    if kinks:
-        e,g,(left,right) = kinks[0]
-        raise CheckError(
-            f'check_grads: {name} has a kink at {list(e.at)}, where it is {e.x:.6g}: the slope is '
-            f'{left:.6g} on one side and {right:.6g} on the other, and backward gives {g:.6g}. '
-            f'Nothing can be compared there; want inputs off the kink, without ties, such as '
-            f'{name} + 0.01*torch.randn_like({name})')
+    if kinks: raise CheckError(_on_kink(*kinks[0]))
     if seen: _compare(name, got, x, [('autograd', auto, 1e-8)], 1e-4*least)
 
+# %% ../nbs/02_gradcheck.ipynb #2cf53e10
+def _on_kink(e, g, sides):
+    left,right = sides
+    return (f'check_grads: {e.name} has a kink at {list(e.at)}, where it is {e.x:.6g}: the slope '
+            f'is {left:.6g} on one side and {right:.6g} on the other, and backward gives {g:.6g}. '
+            'Nothing can be compared there; want inputs off the kink, without ties, such as '
+            f'{e.name} + 0.01*torch.randn_like({e.name})')
+
 def _off(entries, got, slopes, least):
-    "Relative errors of gradients at the entries; 0 where the slope is no number, or all is rounding."
+    "Relative errors at the entries; 0 where the slope is no number, or all is rounding."
     got = torch.stack([got[e.at] for e in entries])
     err = _rel_err(got, slopes.nan_to_num()).nan_to_num(nan=torch.inf)
     return err.masked_fill(slopes.isnan() | ((got - slopes).abs() <= least), 0)
@@ -367,9 +380,25 @@ def _check(pair, wrt, up, old=torch.nan, truths=None):
     if truths is not None: truths.judge(pair, got, out.detach().clone(), up)
     return got
 
+# %% ../nbs/02_gradcheck.ipynb #3d064f21
+def _three_runs(pair, wrt, widen, every):
+    "In the caller's own dtype, in float64, and nearer to 0; `widen` makes a module's floats wide."
+    out,wide = _steady(pair), replace(pair, xs=[x.double().clone() if _is_float(x) else x
+                                                for x in pair.xs])
+    less = {n: 1 - 0.1*torch.rand_like(t, dtype=torch.float64)
+            for n,t in wide.tensors().items() if n in wrt}
+    up = torch.randn(out.shape, dtype=torch.float64, device=out.device).to(out.dtype)
+    own = _check(pair, wrt, up)
+    widen()
+    up,truths = up.double(), _Truths(wide, wrt, every)
+    _alike(own, _check(wide, wrt, up, truths=truths), up)
+    for n,factor in less.items(): wide.tensors()[n].data *= factor
+    _check(wide, wrt, -1e6*up, old=1e3, truths=truths)
+    _say(truths)
+
 # %% ../nbs/02_gradcheck.ipynb #16ddf58a
 def check_grads(forward, # function of the inputs that returns one tensor; or a `Module`
-                backward=None, # its gradient: takes the inputs and `out`, reads `out.g`, writes `.g`
+                backward=None, # its gradient: of the inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
                 wrt:str|None=None, # names to check, with spaces; default: floats, but not `targ`
                 every:bool=False, # measure every entry, also of many thousands?
@@ -377,10 +406,9 @@ def check_grads(forward, # function of the inputs that returns one tensor; or a 
                )->None:
     """Assert that `backward` is the gradient of `forward`, by finite differences and by autograd.
 
-    `check_grads(module, *inputs)` checks the parameters of a module, too. Beyond 2,000 entries
-    finite differences are taken at some of them, and a line says so. Raises `AssertionError` that
-    names the input, the worst index and both values, or says what stands in the way: a kink, a
-    random `forward`, no entries; `TypeError` and `ValueError` for what cannot be checked."""
+    `check_grads(module, *inputs)` checks its parameters, too. Beyond 2,000 entries finite
+    differences are taken at some of them. Raises `AssertionError` that names input, index and both
+    values, or what stands in the way (a kink, a random `forward`); `TypeError` and `ValueError`."""
     forward,backward,inputs,module = _methods(forward, backward, inputs)
     if kwargs: forward,backward = partial(forward, **kwargs), partial(backward, **kwargs)
     names,at = _names(backward, inputs)
@@ -388,16 +416,4 @@ def check_grads(forward, # function of the inputs that returns one tensor; or a 
         params = {f'self.{n}' if n in names else n: t for n,t in params.items()}
         own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
         pair = _Pair(forward, backward, own, names, at, params, module)
-        wrt,out = _to_check(pair, wrt), _steady(pair)
-        wide = replace(pair, xs=[x.double().clone() if _is_float(x) else x for x in own])
-        less = {n: 1 - 0.1*torch.rand_like(t, dtype=torch.float64)
-                for n,t in wide.tensors().items() if n in wrt}
-        up = torch.randn(out.shape, dtype=torch.float64, device=out.device).to(out.dtype)
-        narrow = _check(pair, wrt, up)
-        widen()
-        truths = _Truths(wide, wrt, every)
-        up = up.double()
-        _alike(narrow, _check(wide, wrt, up, truths=truths), up)
-        for n,factor in less.items(): wide.tensors()[n].data *= factor
-        _check(wide, wrt, -1e6*up, old=1e3, truths=truths)
-        truths.say()
+        _three_runs(pair, _to_check(pair, wrt), widen, every)

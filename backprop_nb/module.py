@@ -24,7 +24,7 @@ def _held(name, thing):
 
 def _inside(module):
     "What `module` itself holds: the names that it had when it was first used."
-    if module._names is None: module._use()
+    if module._names is None: _use(module)
     for name in module._names: yield from _held(name, vars(module).get(name))
 
 def _everything(module, prefix='', seen=None):
@@ -36,6 +36,22 @@ def _everything(module, prefix='', seen=None):
         if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen)
         else: yield (prefix + name, t,
                      t.is_floating_point() and name.split('.')[0] not in module.not_learned)
+
+# %% ../nbs/07_module.ipynb #4e175032
+def _modules(module):
+    "This module and all modules inside of it, each once."
+    found = {id(module): module}
+    for m in (todo := [module]):
+        new = {id(t): t for _,t in _inside(m) if isinstance(t, Module) and id(t) not in found}
+        found |= new; todo += new.values()
+    return todo
+
+def _use(module):
+    "From now on it is settled which names are held."
+    module._names = tuple(vars(module))
+    module._own = [n for n in module._names if n not in module.not_learned
+                   and isinstance(vars(module)[n], Tensor)]
+    module._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(module))
 
 # %% ../nbs/07_module.ipynb #6e2b95d1
 class _Holder:
@@ -51,13 +67,7 @@ class _Holder:
     def state(self)->dict: # dotted name -> tensor
         "All that is saved: parameters and buffers."
         return {name: t for name,t,_ in _everything(self)}
-    def modules(self)->list:
-        "This module and all modules inside of it, each once."
-        found = {id(self): self}
-        for m in (todo := [self]):
-            new = {id(t): t for _,t in _inside(m) if isinstance(t, Module) and id(t) not in found}
-            found |= new; todo += new.values()
-        return todo
+    def modules(self)->list: return _modules(self)
     def train(self, training:bool=True):
         "Training mode, or evaluation mode, for this module and all inside; returns the module."
         for m in self.modules(): m.training = training
@@ -67,13 +77,13 @@ class _Holder:
 
 # %% ../nbs/07_module.ipynb #d95a0c3b
 class _Watcher(_Holder):
-    "What notices that a tensor has been changed between the way there and the way back."
-    def _use(self):
-        "From now on it is settled which names are held."
-        self._names = tuple(vars(self))
-        self._own = [n for n in self._names if n not in self.not_learned
-                     and isinstance(vars(self)[n], Tensor)]
-        self._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(self))
+    "What remembers a call, and notices what is changed before the way back."
+    def _run(self, *args):
+        if self._names is None: _use(self)
+        self.args = self._watched = None            # nothing to go back from, should this fail
+        self.out = self.forward(*args)
+        self.args = args
+        return self.out
     def _uses(self):
         "The tensors that `bwd` may read."
         lists = [t for _,t in _inside(self)] if self._lists else []
@@ -86,19 +96,19 @@ class _Watcher(_Holder):
             self._watched = [t for t in used if isinstance(t, Tensor) and not t.is_inference()]
             self._versions = [t._version for t in self._watched]
     def _unchanged(self):
-        if [t._version for t in self._watched] == self._versions: return
-        raise OrderError(f'{type(self).__name__}: {_changed(self)} changed in place since the '
-                         'forward pass; gradients would mix old and new, so call it again first')
+        if [t._version for t in self._watched] != self._versions: raise OrderError(_changed(self))
     def __getstate__(self): return vars(self) | {'_watched': None}  # a copy counts anew
 
 # %% ../nbs/07_module.ipynb #4be17d66
 def _changed(module):
-    "Names of what has been changed."
+    "What has been changed, and what to do."
     called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
     called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
     called |= {id(t): name for name,t in module.state().items()}
-    return ' and '.join(dict.fromkeys(called[id(t)] for t,v in zip(module._watched, module._versions)
-                                      if t._version != v))
+    now = zip(module._watched, module._versions)
+    names = dict.fromkeys(called[id(t)] for t,before in now if t._version != before)
+    return (f'{type(module).__name__}: {" and ".join(names)} changed in place since the forward '
+            'pass; gradients would mix old and new, so call it again first')
 
 def _told(module):
     "What a module holds, in words: shapes of tensors, modules inside, plain settings."
@@ -119,12 +129,6 @@ class Module(_Watcher):
         "Run `forward`, and remember arguments and output for `backward`."
         self._run(*args)
         self._watch()
-        return self.out
-    def _run(self, *args):
-        if self._names is None: self._use()
-        self.args = self._watched = None            # nothing to go back from, should this fail
-        self.out = self.forward(*args)
-        self.args = args
         return self.out
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
@@ -180,10 +184,11 @@ def _used_once(named, kind, why):
     at = {}
     for name,t in named:
         if id(t) in at:
-            raise ReuseError(f'Model: {kind} {name} ({type(t).__name__}) is {kind} {at[id(t)]} once '
-                             f'more; {why}')
+            raise ReuseError(f'Model: {kind} {name} ({type(t).__name__}) is {kind} {at[id(t)]} '
+                             f'once more; {why}')
         at[id(t)] = name
 
+# %% ../nbs/07_module.ipynb #9ad51960
 def _checked(layers, loss):
     "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
     if not isinstance(layers, (list, tuple)):
@@ -220,6 +225,13 @@ def _joined(model, x):
         if p is x: raise ReuseError('Model: its input is one of its parameters; the gradient is '
                                     'the sum of both shares, and .g would hold only one')
 
+def _settled(model):
+    "The layers, looked through again where they or the loss have been exchanged."
+    layers,loss = model._settled
+    if model.layers is not layers or model.loss is not loss: _settle(model)
+    return model.layers
+
+# %% ../nbs/07_module.ipynb #46502097
 @contextmanager
 def _as_before(module):
     "Put back afterwards what all modules inside remember, and their mode."
@@ -237,19 +249,22 @@ def _listing(model):
         f'  {name:{long}} {m.num_parameters() or "":>11{"," if m.num_parameters() else ""}}  {m!r}'
         for name,m in parts.items()])
 
-# %% ../nbs/07_module.ipynb #1970fe3b
-class Model(Module):
-    "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
+class _Layered(Module):
+    "What a Model is made of, beside its lesson."
     _settled = None,None
+    def _uses(self): return [*self.args, *[l.out for l in self.layers], self.out, *self._params]
+    def __repr__(self): return _listing(self)
+
+# %% ../nbs/07_module.ipynb #1970fe3b
+class Model(_Layered):
+    "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss
-        self._use(); _settle(self)
+        _use(self); _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
-        layers,loss = self._settled
-        if self.layers is not layers or self.loss is not loss: _settle(self)
-        for layer in self.layers: x = layer._run(x)
+        for layer in _settled(self): x = layer._run(x)
         return self.loss._run(x, targ)
     def predict(self, x:Tensor)->Tensor:
         "The output without the loss, in evaluation mode; every module is left as it was."
@@ -260,11 +275,8 @@ class Model(Module):
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
         super().backward(input_grad)
     def bwd(self, out, x, targ):
-        _joined(self, x)
-        self.loss.backward()
+        _joined(self, x); self.loss.backward()
         first = 0 if self.input_grad else self._first
         for k in reversed(range(first, len(self.layers))):
             self.layers[k].backward(self.input_grad or k > first)
         if first: x.g = None                            # not computed, so not left old
-    def _uses(self): return [*self.args, *[l.out for l in self.layers], self.out, *self._params]
-    def __repr__(self): return _listing(self)

@@ -225,6 +225,7 @@ def _evaluate(who, model, x, y, batch_size=1000):
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
 
+# %% ../nbs/10_training.ipynb #9468d0bf
 def _pair(name, data):
     "Inputs and targets of a TensorDataset, or of a pair of tensors; refuses anything else."
     pair = getattr(data, 'tensors', data)
@@ -277,6 +278,7 @@ def _back(model, opt, history, kept, t, epoch):
             return
         except KeyboardInterrupt: pass
 
+# %% ../nbs/10_training.ipynb #4544832e
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
     "Train for so many epochs more; what breaks off in the middle of one undoes it."
     for epoch in range(len(history), len(history) + epochs):
@@ -320,20 +322,18 @@ def fit(model:Model, # what learns
         history:History|None=None, # of the epochs done: they go on from there; it is appended to
         progress:bool=True, # a bar on stderr?
        )->History: # `history`, or a new one
-    """Train by mini-batches, in training mode. An epoch that is interrupted is undone, then the error passed on.
+    """Train by mini-batches. An epoch that is interrupted is undone, then the error passed on.
 
-    Raises `TypeError`, `ValueError` for what does not fit; `FloatingPointError` for a loss, of training or
-    validation, or parameters that are not finite."""
+    Raises `TypeError`, `ValueError` for what does not fit, `FloatingPointError` for nan and inf."""
     from tqdm import tqdm
     history = History() if history is None else history
     _belongs('fit', model, opt, history)
-    epochs,seed = _whole('fit: epochs', epochs), _whole('fit: seed', seed)
-    batch_size = _whole('fit: batch_size', batch_size, 1)
-    x,y = _pair('fit: data', data)
+    epochs,batch_size = _whole('fit: epochs', epochs), _whole('fit: batch_size', batch_size, 1)
+    (x,y),seed = _pair('fit: data', data), _whole('fit: seed', seed)
     valid = None if valid is None else _pair('fit: valid', valid)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        _one_interrupt(lambda: _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history,
-                                    bar))
+        given = model, opt, x, y, epochs, valid, batch_size, seed, history, bar
+        _one_interrupt(lambda: _epochs(*given))
     return history
 
 # %% ../nbs/10_training.ipynb #6ed0d7c4
@@ -431,6 +431,7 @@ def _read_state(path):
         raise FileError(f'load_state: {path} has a description that makes no sense: {e}') from e
     return about, tensors
 
+# %% ../nbs/10_training.ipynb #34a4503b
 def _check_about(about):
     "Raise an error where the description of a state is not one."
     _whole('t', about['t']); _number('lr', about['lr'])
@@ -438,10 +439,10 @@ def _check_about(about):
     history = History(**about['history'])
     for column in vars(history).values():
         if not isinstance(column, list) or len(column) != len(history):
-            raise ValueError('the columns of its history are not lists of one length')
+            raise RangeError('its history has columns that are no lists of one length')
         for entry in column:
-            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, (int, float))):
-                raise ValueError(f'its history holds {entry!r:.40}')
+            if entry is not None and type(entry) not in (int, float):
+                raise RangeError(f'its history holds {entry!r:.40}')
 
 # %% ../nbs/10_training.ipynb #f750e192
 def _renamed(about, tensors, model, opt):
@@ -455,6 +456,7 @@ def _renamed(about, tensors, model, opt):
     return {new.get(name, name): t for name,t in tensors.items()
             if opt is not None or name.startswith('param.')}
 
+# %% ../nbs/10_training.ipynb #b00f3e51
 def _fitting(path, about, tensors, model, opt):
     "The tensors of the file for those that are here; refuses what does not fit."
     if opt is None: tensors = {n: t for n,t in tensors.items() if not n.startswith('opt.')}

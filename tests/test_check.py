@@ -57,7 +57,8 @@ class Sloppy(Lin):
 @pytest.mark.parametrize('what, words', [
     ('sign', 'w.g is wrong'), ('mean', 'b.g is wrong'), ('none', 'b'), ('input', 'inp.g is wrong')])
 @pytest.mark.parametrize('call', [
-    lambda l, x: said(l, x), lambda l, x: said(l.forward, l.bwd, x), lambda l, x: said(l, l.bwd, x)])
+    lambda l, x: said(l, x), lambda l, x: said(l.forward, l.bwd, x),
+    lambda l, x: said(l, l.bwd, x)])
 def test_parameters_of_a_module_are_checked(what, words, call):
     layer = Sloppy(torch.randn(4, 3), torch.randn(3), what)
     assert words in call(layer, torch.randn(5, 4)) != ''

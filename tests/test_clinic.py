@@ -14,6 +14,7 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
     'checker': {'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
+    'training': {'KeyboardInterrupt': 'the first Ctrl-C is passed on as it is'},
     'answers': {'NotWritten': 'as in checker', 'Slip': 'as in checker',
                 'ValueError': 'caught by the checker, which quotes it in its verdict'},
 }

@@ -455,7 +455,6 @@ def test_record_refuses(op):
         count += 1
     assert count > 3
 
-@pytest.mark.xfail(reason='upstream does not look at the layout yet')
 @pytest.mark.parametrize('op', OPS.values(), ids=OPS)
 def test_upstream_gradient_is_dense(op):
     if op.name == 'forward_and_backward': pytest.skip('has none')
