@@ -6,12 +6,13 @@
 __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 
 # %% ../nbs/07_module.ipynb #ce6bdec2
+from collections import deque
 from contextlib import contextmanager
-import torch
-from torch import Tensor
-from .clinic import ArgumentError, MethodError, OrderError, ReuseError
+from torch import Tensor, nn
+from .clinic import ArgumentError, MethodError, OrderError, ReuseError, ShapeError
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
+from .operation import _shared
 from .relu import relu, relu_grad
 
 # %% ../nbs/07_module.ipynb #1c7f4a90
@@ -23,21 +24,34 @@ def _held(name, thing):
     elif isinstance(thing, (list, tuple)): yield from _held(name, dict(enumerate(thing)))
 
 def _inside(module):
-    "What `module` itself holds: the names that it had when it was first used."
-    if module._names is None: _use(module)
-    for name in module._names: yield from _held(name, vars(module).get(name))
+    "What `module` itself holds: what it held when it was first called, or now, if it was not."
+    names = _names_of(module) if module._names is None else module._names
+    for name in names: yield from _held(name, vars(module).get(name))
 
 def _everything(module, prefix='', seen=None):
     "Dotted names and tensors at any depth, each tensor once, and whether it is learned."
-    seen = set() if seen is None else seen
+    seen,fixed = set() if seen is None else seen, _not_learned(module)
     for name,t in _inside(module):
         if id(t) in seen: continue
         seen.add(id(t))
         if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen)
-        else: yield (prefix + name, t,
-                     t.is_floating_point() and name.split('.')[0] not in module.not_learned)
+        else: yield prefix + name, t, t.is_floating_point() and name.split('.')[0] not in fixed
 
 # %% ../nbs/07_module.ipynb #4e175032
+_OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_own', '_lists',
+         '_watched', '_versions', '_then', '_settled', '_pairs', '_params', '_first'}
+
+def _names_of(module):
+    "The attributes that lead to tensors and modules."
+    _lost(module)
+    return [n for n,v in vars(module).items() if n not in _OURS and [*_held(n, v)]]
+
+def _not_learned(module):
+    "All names that the classes of a module, and itself, say are not learned."
+    said = [vars(c).get('not_learned', ()) for c in type(module).__mro__]
+    said.append(vars(module).get('not_learned', ()))
+    return {n for names in said for n in ([names] if isinstance(names, str) else names)}
+
 def _modules(module):
     "This module and all modules inside of it, each once."
     found = {id(module): module}
@@ -46,10 +60,30 @@ def _modules(module):
         found |= new; todo += new.values()
     return todo
 
+# %% ../nbs/07_module.ipynb #5ad2f8e1
+def _lost(module):
+    "Refuse what would never be found, or be overwritten."
+    me,held = type(module).__name__, vars(module)
+    taken = [n for n in held if n in dir(Module) and n not in _OURS or n in ('args', 'out')]
+    if taken: raise ArgumentError(f'{me}: the name {taken[0]} is taken by Module, want another one')
+    for c in type(module).__mro__:
+        for n,v in vars(c).items():
+            if isinstance(v, (Tensor, Module)):
+                raise ArgumentError(f'{me}: {n} belongs to the class, want it set in __init__')
+    for n,v in held.items():
+        inner = v if isinstance(v, (set, frozenset, deque)) else [v]
+        if isinstance(v, nn.Module) or inner is v and [*_held(n, list(v))]:
+            raise ArgumentError(f'{me}: what is inside of {n}, a {type(v).__name__}, would not be '
+                                'found, want tensors and Modules in a list, tuple or dict')
+    if (unknown := _not_learned(module) - {*held}):
+        raise ArgumentError(f'{me}: not_learned names {", ".join(sorted(unknown))}, which it does '
+                            'not hold')
+
+# %% ../nbs/07_module.ipynb #022f991b
 def _use(module):
-    "From now on it is settled which names are held."
-    module._names = tuple(vars(module))
-    module._own = [n for n in module._names if n not in module.not_learned
+    "From now on it is settled what is held."
+    module._names,fixed = tuple(_names_of(module)), _not_learned(module)
+    module._own = [n for n in module._names if n not in fixed
                    and isinstance(vars(module)[n], Tensor)]
     module._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(module))
 
@@ -66,7 +100,7 @@ class _Holder:
     def num_parameters(self)->int: return sum(p.numel() for p in self.parameters())
     def state(self)->dict: # dotted name -> tensor
         "All that is saved: parameters and buffers."
-        return {name: t for name,t,_ in _everything(self)}
+        return _by_name(self)
     def modules(self)->list: return _modules(self)
     def train(self, training:bool=True):
         "Training mode, or evaluation mode, for this module and all inside; returns the module."
@@ -81,9 +115,9 @@ class _Watcher(_Holder):
     def _run(self, *args):
         if self._names is None: _use(self)
         self.args = self._watched = None            # nothing to go back from, should this fail
-        self.out = self.forward(*args)
-        self.args = args
-        return self.out
+        self.out = out = self.forward(*args)
+        self.args,self._then = args, _count(out)
+        return out
     def _uses(self):
         "The tensors that `bwd` may read."
         lists = [t for _,t in _inside(self)] if self._lists else []
@@ -97,12 +131,17 @@ class _Watcher(_Holder):
             self._versions = [t._version for t in self._watched]
     def _unchanged(self):
         if [t._version for t in self._watched] != self._versions: raise OrderError(_changed(self))
-    def __getstate__(self): return vars(self) | {'_watched': None}  # a copy counts anew
+    def __getstate__(self): return vars(self) | {'_watched': None, '_then': None}  # counts anew
 
 # %% ../nbs/07_module.ipynb #4be17d66
+def _count(t):
+    "How often a tensor has been changed in place; None where that is not counted."
+    try: return t._version
+    except (AttributeError, RuntimeError): return None
+
 def _changed(module):
     "What has been changed, and what to do."
-    called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
+    called = {id(module.out): f'output of {type(module).__name__}'}
     called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
     called |= {id(t): name for name,t in module.state().items()}
     now = zip(module._watched, module._versions)
@@ -110,13 +149,33 @@ def _changed(module):
     return (f'{type(module).__name__}: {" and ".join(names)} changed in place since the forward '
             'pass; gradients would mix old and new, so call it again first')
 
+def _shaped(module):
+    "Refuse gradients that would broadcast to the shape of what they are for."
+    for k,t in enumerate(module.args):
+        g = getattr(t, 'g', None)
+        if g is not None and getattr(g, 'shape', None) != t.shape:
+            raise ShapeError(f'{type(module).__name__}: bwd has written {_shape_of(g)} into .g of '
+                             f'argument {k}, want {_shape_of(t)}')
+
+# %% ../nbs/07_module.ipynb #6be309f2
+def _shape_of(t): return tuple(t.shape) if isinstance(t, Tensor) else f'{t!r:.40}'
+
 def _told(module):
     "What a module holds, in words: shapes of tensors, modules inside, plain settings."
-    for name in vars(module) if module._names is None else module._names:
-        value = vars(module).get(name)
-        yield from (f'{n} {tuple(t.shape) if isinstance(t, Tensor) else t}'
-                    for n,t in _held(name, value))
-        if name != 'training' and isinstance(value, (int, float, str)): yield f'{name}={value!r}'
+    held = {*(_names_of(module) if module._names is None else module._names)}
+    for name,value in vars(module).items():
+        if name in held:
+            for n,t in _held(name, value):
+                yield f'{n} {t if isinstance(t, Module) else _shape_of(t)}'
+        elif name not in _OURS and isinstance(value, (int, float, str)): yield f'{name}={value!r}'
+
+def _by_name(module):
+    "All that a module holds, by dotted names; refuses two of one name."
+    named = [(name, t) for name,t,_ in _everything(module)]
+    if len({n for n,_ in named}) < len(named):
+        raise ArgumentError(f'{type(module).__name__}: two tensors have one dotted name; want keys '
+                            'without dots')
+    return dict(named)
 
 # %% ../nbs/07_module.ipynb #09fb0acf
 class Module(_Watcher):
@@ -138,6 +197,7 @@ class Module(_Watcher):
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
         finally: del self.input_grad                # back to the True of the class
+        _shaped(self)
     def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
 
@@ -163,21 +223,6 @@ class Mse(Module):
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return mse(inp, targ)
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
-# %% ../nbs/07_module.ipynb #295d3fcc
-def _places(t):
-    "Where the entries of `t` lie in their memory."
-    order = torch.arange(t.untyped_storage().nbytes() // t.element_size(), device='cpu')
-    return order.as_strided(t.shape, t.stride(), t.storage_offset()).unique()
-
-def _shared(tensors):
-    "The first two places in a list whose tensors have memory in common, or None."
-    same = {}
-    for k,t in enumerate(tensors):
-        if t.numel() == 0: continue
-        for j in (before := same.setdefault(t.untyped_storage().data_ptr(), [])):
-            if t is tensors[j] or torch.isin(_places(t), _places(tensors[j])).any(): return j, k
-        before.append(k)
-
 # %% ../nbs/07_module.ipynb #81f6b2d0
 def _used_once(named, kind, why):
     "Refuse pairs (name, thing) of which one thing has two names."
@@ -199,7 +244,8 @@ def _checked(layers, loss):
             raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
     _used_once([(k, m) for k,l in enumerate((*layers, loss)) for m in l.modules()], 'layer',
           'a layer remembers its last input only')
-    params = [(f'{k}.{n}', p) for k,l in enumerate(layers) for n,p in l.named_parameters()]
+    params = [(f'{k}.{n}', p) for k,l in enumerate((*layers, loss))
+              for n,p in l.named_parameters()]
     if (twice := _shared([p for _,p in params])):
         j,k = [params[k][0] for k in twice]
         raise ReuseError(f'Model: parameter {k} has memory in common with parameter {j}; its '
@@ -221,10 +267,14 @@ def _joined(model, x):
         if after.args is None or after.args[0] is not layer.out:
             raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
                              'follows it, has been called by itself since; call the model again')
+        if layer._then is not None and _count(layer.out) != layer._then:
+            raise OrderError(f'Model: the output of {type(layer).__name__} was changed in place, '
+                             'by a later layer or since; want a new tensor there')
     for p in model._params:
         if p is x: raise ReuseError('Model: its input is one of its parameters; the gradient is '
                                     'the sum of both shares, and .g would hold only one')
 
+# %% ../nbs/07_module.ipynb #f0acad20
 def _settled(model):
     "The layers, looked through again where they or the loss have been exchanged."
     layers,loss = model._settled
@@ -252,7 +302,12 @@ def _listing(model):
 class _Layered(Module):
     "What a Model is made of, beside its lesson."
     _settled = None,None
-    def _uses(self): return [*self.args, *[l.out for l in self.layers], self.out, *self._params]
+    def _run(self, x, targ):
+        before = _count(x)
+        super()._run(x, targ)
+        if _count(x) == before: return self.out
+        raise OrderError('Model: a layer writes into the input; want a new tensor there')
+    def _uses(self): return [*self.args, self.out, *self._params]
     def __repr__(self): return _listing(self)
 
 # %% ../nbs/07_module.ipynb #1970fe3b
@@ -261,7 +316,7 @@ class Model(_Layered):
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss
-        _use(self); _settle(self)
+        _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
         for layer in _settled(self): x = layer._run(x)

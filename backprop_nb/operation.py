@@ -154,6 +154,21 @@ def _number(name, x, low=0., high=math.inf):
         raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
     return float(x)
 
+# %% ../nbs/operation.ipynb #e5b2ca13
+def _places(t):
+    "Where the entries of `t` lie in their memory."
+    order = torch.arange(t.untyped_storage().nbytes() // t.element_size(), device='cpu')
+    return order.as_strided(t.shape, t.stride(), t.storage_offset()).unique()
+
+def _shared(tensors):
+    "The first two places in a list whose tensors have memory in common, or None."
+    same = {}
+    for k,t in enumerate(tensors):
+        if t.numel() == 0: continue
+        for j in (before := same.setdefault(t.untyped_storage().data_ptr(), [])):
+            if t is tensors[j] or torch.isin(_places(t), _places(tensors[j])).any(): return j, k
+        before.append(k)
+
 # %% ../nbs/operation.ipynb #2b7d3f91
 def _wide(*tensors):
     "Half floats as float32, others as they are."

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
                                 OrderError, RangeError, ReuseError, ShapeError, UpstreamError)
-from .module import Lin, Model, Module, Relu, _as_before, _places, _shared
-from .operation import _number, _whole
+from .module import Lin, Model, Module, Relu, _as_before
+from .operation import _number, _places, _shared, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
@@ -177,7 +177,7 @@ def _finite(loss, opt, epoch, step):
 
 def _all_finite(model, opt, epoch):
     "Refuse numbers that a step has made infinite."
-    for name,t in model.named_parameters():
+    for name,t in model.state().items():
         if t.isfinite().all(): continue
         raise DivergenceError(f'fit: {name} is no longer finite after epoch {epoch}; a smaller lr '
                               f'than {opt.lr} may help')
@@ -216,6 +216,8 @@ def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
 # %% ../nbs/10_training.ipynb #ff5a9061
 def _evaluate(who, model, x, y, batch_size=1000):
     "Mean loss, and the fraction that is right, or None where outputs are not scores of classes."
+    if not isinstance(model, Model):
+        raise ArgumentError(f'{who}: model is {type(model).__name__}, want a Model')
     loss,right = 0.,0
     for xb,yb in zip(x.split(batch_size), y.split(batch_size)):
         out = model.predict(xb)
@@ -273,7 +275,7 @@ def _back(model, opt, history, kept, t, epoch):
     while True:
         try:
             for now,old in zip(_all_tensors(model, opt), kept): now.copy_(old)
-            opt.t = t
+            opt.t,opt.lr = t
             for column in vars(history).values(): del column[epoch:]
             return
         except KeyboardInterrupt: pass
@@ -282,7 +284,7 @@ def _back(model, opt, history, kept, t, epoch):
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
     "Train for so many epochs more; what breaks off in the middle of one undoes it."
     for epoch in range(len(history), len(history) + epochs):
-        kept,t = [tensor.clone() for tensor in _all_tensors(model, opt)], opt.t
+        kept,t = [x.clone() for x in _all_tensors(model, opt)], (opt.t, opt.lr)
         try:
             order = _order(len(x), seed, epoch).to(x.device)
             loss = _epoch(model.train(), opt, x, y, order, batch_size, epoch + 1, bar)
