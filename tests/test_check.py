@@ -384,3 +384,39 @@ def test_the_sample_is_2000_and_has_some_of_each(capsys):
     x0, c0 = torch.randn(5000), torch.randn(25)
     check_grads(unseen, grads, x0, c0)
     assert len(moved[0]) > 1900 and len(moved[1]) >= 20
+
+def test_more_tensors_than_samples(capsys):
+    class Many:
+        def __init__(self): self.ps = {f'p{k}': torch.randn(1) for k in range(2100)}
+        def forward(self, inp): return inp * torch.cat([*self.ps.values()])
+        def bwd(self, out, inp):
+            inp.g = out.g * torch.cat([*self.ps.values()])
+            for k, p in enumerate(self.ps.values()): p.g = (out.g * inp)[k:k+1]
+        def named_parameters(self): return [*self.ps.items()]
+        def state(self): return self.ps
+    check_grads(Many(), torch.randn(2100), wrt=' '.join(f'p{k}' for k in range(30)))
+    assert capsys.readouterr().out == ''
+    from backprop_nb.gradcheck import _shares
+    for sizes in {n: 1 for n in range(2100)}, {1: 3000, 2: 1, 3: 2}, {n: 101 for n in range(20)}:
+        took = _shares(sizes, 2000)
+        assert all(0 < took[n] <= k for n, k in sizes.items())
+        assert sum(took.values()) == max(2000, len(sizes))
+
+# ---- whatever has a bwd is a module
+
+def test_a_class_of_ones_own_that_is_no_module():
+    class Scale:
+        def __init__(self): self.w = torch.randn(3)
+        def forward(self, inp): return inp * self.w
+        def bwd(self, out, inp): inp.g = out.g * self.w; self.w.g = (out.g * inp).sum((0, 1))
+    class Named(Scale):
+        def named_parameters(self): return [('w', self.w)]
+        def state(self): return {'w': self.w}
+    class Wrong(Named):
+        def bwd(self, out, inp): super().bwd(out, inp); self.w.g = self.w.g.flip(0)
+    x = torch.randn(2, 5, 3)
+    check_grads(Named(), x)
+    assert 'w.g is wrong' in said(Wrong(), x) and not said(Wrong(), x, wrt='inp')
+    plain = Scale()
+    plain.w = plain.w.double()
+    check_grads(plain, x.double())                     # without names, its input alone
