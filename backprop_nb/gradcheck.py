@@ -7,10 +7,10 @@ __all__ = ['numeric_grad', 'upstream', 'refused', 'check_grads']
 
 # %% ../nbs/02_gradcheck.ipynb #d6755969
 import inspect, itertools
+from collections import defaultdict
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import NamedTuple
 import torch
 from torch import Tensor
 from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeError,
@@ -76,51 +76,60 @@ def refused(f, # function that must raise
 def _rel_err(got, want):
     "Relative error, entry by entry; the divisor is at least 1e-4 of the largest entry wanted."
     if got.numel() == 0: return torch.zeros_like(want)
-    floor = (1e-4 * want.abs().max()).clamp_min(torch.finfo(want.dtype).tiny)
+    most = want.abs().where(want.isfinite(), 0.).max()
+    floor = (1e-4 * most).clamp_min(torch.finfo(want.dtype).tiny)
     return (got - want).abs() / torch.maximum(torch.maximum(got.abs(), want.abs()), floor)
 
 # %% ../nbs/02_gradcheck.ipynb #b50468d0
-def _compare(name, got, x, truths, least=0.):
-    """Assert shape and dtype of `x`, and the values of each (source, values, tolerance).
-
-    Where the two differ by no more than `least`, it is rounding."""
+def _compare(name, got, x):
+    "Assert that a gradient has the shape and the dtype of what it is for."
     if got.shape != x.shape:
         raise CheckError(f'{name}.g has shape {tuple(got.shape)}, want {tuple(x.shape)}, '
                          f'the shape of {name}')
     if got.dtype != x.dtype: raise CheckError(f'{name}.g is {got.dtype}, want {x.dtype}')
-    for source,want,tol in truths:
-        err = _rel_err(got, want).masked_fill(got.isnan() & want.isnan(), 0)
-        err = err.masked_fill((got - want).abs() <= least, 0)
-        if (err <= tol).all(): continue
-        err = err.nan_to_num(nan=torch.inf)
-        at = tuple((err >= 0.999*err.max()).nonzero()[0].tolist())   # of near equals, the first
-        raise CheckError(
-            f'{name}.g is wrong at {list(at)}: backward gives {got[at].item():.6g}, '
-            f'{source} {want[at].item():.6g} (relative error {err[at].item():.2g})')
+
+def _errors(got, want):
+    "Relative errors; 0 where both are equal or both nan, infinite where one is nan."
+    same = (got == want) | got.isnan() & want.isnan()
+    return _rel_err(got, want).masked_fill(same, 0.).nan_to_num(nan=torch.inf)
+
+def _worst_first(err, tol):
+    "Places of errors above `tol`: the worst (of near equals the first), then large and small ones."
+    bad = (err > tol).nonzero().flatten()
+    if not len(bad): return []
+    first = (err >= 0.999*err.max()).nonzero()[0].item()
+    n,bad = len(bad)//99 + 1, bad[err[bad].argsort(descending=True)].tolist()
+    return [first, *(k for j in range(n) for k in bad[j::n])]
 
 # %% ../nbs/02_gradcheck.ipynb #b53f303f
-def _equal(a, b): return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
+def _is_float(x): return isinstance(x, Tensor) and x.is_floating_point()
 
-def _run(go, tensors, out, old=torch.nan):
-    """Run `go`, which goes back from `out`; the gradients that it has written, by name.
+def _equal(a, b):
+    "Equal tensors, where nan is equal to nan."
+    if torch.equal(a, b): return True
+    return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
+
+def _run(back, tensors, out, old=torch.nan):
+    """Run `back(out)`; the gradients that it has written, by name.
 
     Before, the `.g` of the float tensors holds `old`, or random numbers of that size."""
     up = out.g
     kept = [(n, t, t.detach().clone()) for n,t in (tensors | {'out': out, 'out.g': up}).items()]
-    stale = {n: torch.randn_like(t) * old for n,t in tensors.items() if t.is_floating_point()}
+    stale = {n: torch.randn_like(t) * old for n,t in tensors.items() if _is_float(t)}
     for n,g in stale.items(): tensors[n].g = g
-    go()
+    back(out)
     for n,now,before in kept:
         if not _equal(now, before): raise CheckError(f'backward wrote into {n}')
     if out.g is not up: raise CheckError('backward replaced out.g')
-    return {n: tensors[n].g.detach() for n,g in stale.items()
-            if isinstance(tensors[n].g, Tensor) and tensors[n].g is not g}
+    found = {n: getattr(tensors[n], 'g', None) for n in stale}
+    return {n: g.detach() for n,g in found.items() if isinstance(g, Tensor) and g is not stale[n]}
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
 def _names(backward, inputs):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
-    params = inspect.signature(backward).parameters
-    names = [n for n,p in params.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    try: params = inspect.signature(backward).parameters
+    except (TypeError, ValueError): params = {}                          # a builtin without names
+    names = [n for n,p in params.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if 'out' not in names: raise ArgumentError('check_grads: backward needs a parameter named out')
     at = names.index('out')
     names.remove('out')
@@ -129,291 +138,403 @@ def _names(backward, inputs):
                             'and out')
     return names[:len(inputs)], at
 
-def _is_float(x): return isinstance(x, Tensor) and x.is_floating_point()
-
 # %% ../nbs/02_gradcheck.ipynb #5f2a9d64
-@dataclass(frozen=True)
-class _Pair:
-    "A forward function, its gradient, and what they are called with."
-    forward: Any
-    backward: Any
-    xs: list            # the inputs
-    names: list         # of the inputs
-    at: int             # place of `out` among the arguments of `backward`
-    params: dict        # name -> tensor: what is held by the module whose methods they are
-    module: Any = None
-    def tensors(self)->dict:
-        return {n: x for n,x in zip(self.names, self.xs) if isinstance(x, Tensor)} | self.params
-    def out(self):
-        "The output; a new tensor where `forward` returns an input as it is."
-        out = self.forward(*self.xs)
-        if not _is_float(out):
-            what = out.dtype if isinstance(out, Tensor) else type(out).__name__
-            raise DtypeError(f'check_grads: forward returns {what}, want one tensor of floats; of '
-                             'several, check each by a function that returns it alone')
-        return out.clone() if any(out is x for x in self.xs) else out
-    def back(self, out):
-        if self.module is not None: self.module.args,self.module.out = tuple(self.xs), out
-        self.backward(*self.xs[:self.at], out, *self.xs[self.at:])
+def _owner(f):
+    "The module that `f` is, or that it is a method of; None for a function."
+    for m in f, getattr(f, '__self__', None):
+        if callable(getattr(m, 'bwd', None)) and not isinstance(m, type): return m
+
+def _asked(module, what): return getattr(module, what, dict)()
+
+@contextmanager
+def _lent(modules, wide):
+    "Modules that compute on copies, in float64 if `wide`, and get everything back in the end."
+    inside = [m for o in modules for m in _asked(o, 'modules') or [o]]
+    held = [dict(_asked(o, 'named_parameters')) | _asked(o, 'state') for o in modules]
+    data = [(t, t.data) for h in held for t in h.values()]
+    kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
+    try:
+        for t,d in data:
+            t.data = d.to(torch.float64 if wide and d.is_floating_point() else d.dtype, copy=True)
+        yield
+    finally:
+        for t,d in data: t.data = d
+        for x,before in kept: vars(x).clear(); vars(x).update(before)
 
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e5
 def _methods(forward, backward, inputs):
-    "Both as functions, the inputs, and the module whose methods they are, or None."
+    "The inputs, and the modules that both functions belong to; `backward` may be left out then."
     if isinstance(forward, type):
         raise ArgumentError(f'check_grads: forward is the class {forward.__name__}, want an '
                             f'instance, such as {forward.__name__}(...)')
-    module = forward if hasattr(forward, 'bwd') else getattr(forward, '__self__', None)
-    module = module if hasattr(module, 'bwd') else None
-    if module is not None and forward is module:
-        forward = module.forward
-        if isinstance(backward, Tensor) or not callable(backward):
-            backward,inputs = module.bwd, (backward, *inputs)
-    for what,f in ('forward', forward), ('backward', backward):
-        if callable(f): continue
-        raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
-    return forward, backward, inputs, module
+    if _owner(forward) and backward is not None and not callable(backward):
+        inputs = backward, *inputs
+    return inputs, [*{id(m): m for m in map(_owner, (forward, backward)) if m}.values()]
 
-# %% ../nbs/02_gradcheck.ipynb #248845be
-@contextmanager
-def _held_by(module):
-    "Parameters of a module, and a function that makes all its floats float64; all is put back."
-    held = [*module.state().values()] if hasattr(module, 'state') else []
-    kept = [(t, t.data, t.data.clone(), getattr(t, 'g', None)) for t in held]
-    memory = [(m, dict(vars(m))) for m in (module.modules() if held else [])]
-    def widen():
-        for t in filter(_is_float, held): t.data = t.data.double()
-    try: yield dict(module.named_parameters()) if held else {}, widen
-    finally:
-        for t,data,numbers,g in kept: data.copy_(numbers); t.data = data; t.g = g
-        for m,before in memory: vars(m).clear(); vars(m).update(before)
-
-# %% ../nbs/02_gradcheck.ipynb #71c2e8f6
-def _to_check(pair, wrt):
-    "The names to be checked; refuses names that are none, and what has no entries."
-    floats = [n for n,t in pair.tensors().items() if _is_float(t)]
-    wrt = [n for n in floats if n != 'targ'] if wrt is None else wrt.split()
-    if not floats: raise DtypeError('check_grads: no input is a float tensor, want one to check')
-    if not wrt or set(wrt) - set(floats): raise RangeError(f'check_grads: wrt={wrt}, have {floats}')
-    if not any(pair.tensors()[n].numel() for n in wrt):
+def _to_check(asked, wrt):
+    "Copies of all floats by name, and the names to be checked."
+    held = asked.inputs | asked.params
+    own = {n: x.detach().clone() for n,x in held.items() if _is_float(x)}
+    wrt = [n for n in own if n != 'targ'] if wrt is None else wrt.split()
+    if not own: raise DtypeError('check_grads: no input is a float tensor, want one to check')
+    if not wrt or set(wrt) - set(own):
+        raise RangeError(f'check_grads: wrt={wrt}, have {[*own]}')
+    if not any(own[n].numel() for n in wrt):
         raise CheckError(f'check_grads: {", ".join(wrt)} has no entries, so nothing has been '
                          'compared; want one example or more')
-    return wrt
+    return own, wrt
 
-def _steady(pair):
-    "An output; refuses a forward function that gives another one at the next call."
-    out,again = pair.out().detach(), pair.out().detach()
-    if _equal(out, again): return out
-    raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the '
-                     'check: its mask as an argument, a fixed seed, or module.eval()')
+# %% ../nbs/02_gradcheck.ipynb #248845be
+class _Asked(NamedTuple):
+    "What `check_grads` was asked."
+    forward: Callable
+    backward: Callable
+    at: int        # the place of `out` among the arguments of `backward`
+    modules: list  # whose methods they are
+    inputs: dict   # by name
+    keywords: set  # names of those inputs that are given by name
+    params: dict   # of the module, by dotted name
+
+# %% ../nbs/02_gradcheck.ipynb #71c2e8f6
+def _what_is_asked(forward, backward, inputs, kwargs):
+    "Sort the arguments of `check_grads`."
+    inputs,modules = _methods(forward, backward, inputs)
+    if modules and not callable(backward): backward = modules[0].bwd
+    if modules and forward is modules[0]: forward = forward.forward
+    for what,f in ('forward', forward), ('backward', backward):
+        if not callable(f):
+            raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
+    names,at = _names(backward, inputs)
+    try: inspect.signature(backward).bind(*names, 'out', **kwargs)
+    except TypeError as e: raise ArgumentError(f'check_grads: backward {e}') from None
+    inputs = dict(zip(names, inputs)) | kwargs
+    params = dict(_asked(modules[0], 'named_parameters')) if modules else {}
+    params = {f'self.{n}' if n in inputs else n: p for n,p in params.items() if _is_float(p)}
+    return _Asked(forward, backward, at, modules, inputs, {*kwargs}, params)
 
 # %% ../nbs/02_gradcheck.ipynb #3cbbadde
-def _alike(narrow, wide, up):
-    "Refuse gradients that are others in the caller's own dtype than in float64."
-    for n,g in narrow.items():
-        eps = torch.finfo(g.dtype).eps
-        a,b = g.double(), wide[n]
-        a,b = [t[a.isfinite() & b.isfinite()] for t in (a, b)]
-        room = max(0.01, 30*eps) * b.norm() + 100*eps * up.norm() * max(1, b.numel())**.5
-        if (a - b).norm() > room:
-            raise CheckError(f'{n}.g is another one in {g.dtype} than in float64: they differ by '
-                             f'{(a - b).norm() / b.norm():.2g} of its length')
+class _Trial(NamedTuple):
+    "One run of the check: calls without arguments, what they compute on, and what arrives."
+    ahead: Callable  # () -> output
+    back: Callable   # output -> None
+    tensors: dict    # inputs and parameters by name
+    out: Tensor      # the output where nothing is moved
+    up: Tensor
+
+def _one_output(out):
+    if _is_float(out): return out
+    what = out.dtype if isinstance(out, Tensor) else type(out).__name__
+    raise DtypeError(f'check_grads: forward returns {what}, want one tensor of floats; of several, '
+                     'check each by a function that returns it alone')
+
+def _floats(asked, values):
+    "Copies of `values` as inputs: by name, in order, by keyword; parameters hold copies as well."
+    inputs = {n: values.get(n, x) for n,x in asked.inputs.items()}
+    inputs = {n: x.clone() if isinstance(x, Tensor) else x for n,x in inputs.items()}
+    for n,p in asked.params.items(): p.data = values[n].clone()
+    xs = tuple(x for n,x in inputs.items() if n not in asked.keywords)
+    return inputs, xs, {n: inputs[n] for n in asked.keywords}
 
 # %% ../nbs/02_gradcheck.ipynb #82d3f907
-def _weighed(pair, out, up, add=torch.sum):
-    "The number whose slopes are looked for; without the fixed `out`, which changes no slope."
-    return add((pair.forward(*pair.xs) - out) * up)
+def _trial(asked, values, up):
+    "A run on `values`, floats by name; `up` makes the gradient that arrives at an output."
+    inputs,xs,named = _floats(asked, values)
+    def ahead():
+        out = _one_output(asked.forward(*xs, **named))
+        if any(out is x for x in xs): out = out.clone()              # it returned its own input
+        for m in asked.modules: m.args,m.out = xs,out
+        return out
+    def back(out): asked.backward(*xs[:asked.at], out, *xs[asked.at:], **named)
+    tensors = {n: x for n,x in (inputs | asked.params).items() if isinstance(x, Tensor)}
+    out = ahead().detach().clone()                                   # nothing is moved yet
+    for n,x in values.items():
+        if not _equal(tensors[n], x): raise CheckError(f'check_grads: forward wrote into {n}')
+    _steady(ahead, out)
+    return _Trial(ahead, back, tensors, out, up(out))
 
-def _by_autograd(f, leaves):
-    "Autograd's gradients of `f()`, in which the leaves stand; None where it cannot follow."
-    watched = [t.requires_grad for t in leaves]
-    try:
-        for t in leaves: t.requires_grad_()
-        loss = f()
-        if not loss.requires_grad: return [torch.zeros_like(t) for t in leaves]
-        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
-        return [torch.zeros_like(t) if g is None else g for t,g in zip(leaves, grads)]
-    except Exception: return [None for _ in leaves]
-    finally:
-        for t,w in zip(leaves, watched): t.requires_grad_(w)
+# %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
+def _steady(ahead, out, times=1):
+    "Assert that `forward` gives `out` again, but for the rounding of sums in another order."
+    room = 500 * torch.finfo(out.dtype).eps * out.abs().max() if out.numel() else 0.
+    for _ in range(times):
+        again = ahead().detach()
+        if _equal(again, out): continue
+        if again.shape == out.shape and ((again - out).abs() <= room).all(): continue
+        raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the '
+                         'check: its mask as an argument, a fixed seed, or module.eval()')
 
-def _index_of(k, shape):
-    "Entry number k of a tensor, as an index."
+# %% ../nbs/02_gradcheck.ipynb #93e40a18
+def _index(k, shape):
+    "Entry number `k` of a tensor, as an index."
     at = []
     for size in reversed(shape): k,j = divmod(k, size); at.append(j)
     return tuple(reversed(at))
 
-# %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
-_H = torch.finfo(torch.float64).eps ** (1/3)
-
-# %% ../nbs/02_gradcheck.ipynb #93e40a18
-@dataclass
-class _Entry:
-    "One entry of a tensor, and a function in which the tensor stands."
-    f: Any
-    name: str
-    t: Tensor
-    at: tuple
-    @property
-    def x(self): return self.t.data[self.at].item()
-    def slope(self, h=_H):
-        h *= max(1., abs(self.x))
-        (a,fa),(b,fb) = _moved(self, h), _moved(self, -h)
-        return (fa - fb) / (a - b)
-    def sides(self, h=_H):
-        "The slopes to the left and to the right."
-        h *= max(1., abs(self.x))
-        (a,fa),(b,fb),(c,fc) = [_moved(self, step) for step in (-h, 0., h)]
-        return (fb - fa) / (b - a), (fc - fb) / (c - b)
+def _step(v, times=1): return times * torch.finfo(torch.float64).eps**(1/3) * max(1., abs(v))
 
 # %% ../nbs/02_gradcheck.ipynb #0af31c9e
-def _moved(e, by):
-    "Where an entry comes to lie, and the value of its function there."
-    old = e.t.data[e.at].clone()
+def _moved(t, x, k, times=1):
+    "[(step, change of the output)] for a step of entry `k` of `x` up, and for one down."
+    data,at,found = x.data, _index(k, x.shape), []
+    v = data[at].item()
     try:
-        e.t.data[e.at] = old + by
-        return e.x, e.f().item()
-    except Exception as error:
-        raise CheckError(
-            f'check_grads: forward refuses {e.name} with {list(e.at)} moved by {by:.1g} from '
-            f'{old.item():.6g} ({type(error).__name__}): it lies on a kink or at the edge of what '
-            'forward takes; want inputs farther inside') from error
-    finally: e.t.data[e.at] = old
+        for h in _step(v, times), -_step(v, times):
+            data[at] = v + h
+            found.append(((v + h) - v, t.ahead().detach() - t.out))
+    finally: data[at] = v
+    return found
 
 # %% ../nbs/02_gradcheck.ipynb #a4f51b29
-class _Truths:
-    "Finite differences, at some entries where there are many, and autograd where it can look."
-    def __init__(self, pair, wrt, every, most=2000):
-        self.sizes = {n: pair.tensors()[n].numel() for n in wrt}
-        self.total,g = sum(self.sizes.values()), torch.Generator('cpu').manual_seed(0)
-        share = 1 if every or self.total <= most else most / self.total
-        self.at = {n: torch.randperm(size, generator=g, device='cpu')[:max(1, int(size*share))]
-                   .sort()[0] for n,size in self.sizes.items()}
-        self.taken,self.hidden = sum(map(len, self.at.values())), {}
-    def judge(self, pair, got, out, up):
-        from tqdm import tqdm
-        f,tensors = partial(_weighed, pair, out, up, torch.nansum), pair.tensors()
-        autos = _by_autograd(partial(_weighed, pair, out, up), [tensors[n] for n in self.at])
-        least = 1e-9 * up.abs().max().item() if up.numel() else 0.
-        with tqdm(total=self.taken, desc='check_grads', delay=3, leave=False) as bar:
-            for (n,at),auto in zip(self.at.items(), autos):
-                entries = [_Entry(f, n, tensors[n], _index_of(k, got[n].shape))
-                           for k in at.tolist()]
-                slopes = []
-                for e in entries: slopes.append(e.slope()); bar.update()
-                slopes = torch.tensor(slopes).to(got[n])
-                _judge(entries, slopes, got[n], auto, self.hidden, least)
+def _slope(t, x, k, times=1):
+    (up,a),(dn,b) = _moved(t, x, k, times)
+    return torch.dot(a.sub_(b).flatten(), t.up.flatten()) / (up - dn)
+
+def _central(t, x, ks, tick):
+    "Central differences at the entries `ks` of `x`, and {entry that cannot be moved: error}."
+    slopes,edges = [], {}
+    for k in ks:
+        try: slopes.append(_slope(t, x, k))
+        except Exception as e: edges[k] = e; slopes.append(t.up.new_zeros(()))
+        tick()
+    slopes = torch.stack(slopes)
+    return slopes, edges | {ks[j]: None for j in (~slopes.isfinite()).nonzero().flatten().tolist()}
 
 # %% ../nbs/02_gradcheck.ipynb #1be42d0f
-def _say(truths):
-    "What a reader should know of a check that has passed."
-    if truths.taken < truths.total:
-        print(f'check_grads: finite differences at {truths.taken:,} of {truths.total:,} entries; '
-              'every=True takes all')
-    if truths.hidden: print('check_grads: autograd cannot look into forward; finite differences '
-                            f'alone speak for {", ".join(truths.hidden)}')
+def _by_autograd(t, wrt):
+    "The gradients by autograd, or None where it cannot look."
+    xs = [t.tensors[n] for n in wrt]
+    ours = [x for x in xs if not x.requires_grad]
+    try:
+        for x in ours: x.requires_grad_()
+        out,grads = t.ahead(), [None for _ in xs]                 # None: `forward` does not use it
+        if not out.requires_grad and not out.isfinite().all(): return None
+        if out.requires_grad: grads = torch.autograd.grad(out, xs, t.up, allow_unused=True)
+    except Exception: return None
+    finally:
+        for x in ours: x.requires_grad_(False)
+    return {n: torch.zeros_like(x) if g is None else g for n,x,g in zip(wrt, xs, grads)}
 
 # %% ../nbs/02_gradcheck.ipynb #b5062c3a
-def _judge(entries, slopes, got, auto, hidden, least):
-    "Hold gradients against the slopes of some entries, and against autograd's where it looked."
-    if not entries: return
-    name,x = entries[0].name, entries[0].t
-    seen = auto is not None and _trusted(entries, slopes, auto, least)
-    if not seen: hidden[name] = True
-    kinks,err = [], _off(entries, got, slopes, least)
-    while (err > 1e-5).any() and len(kinks) < 100:
-        k = (err >= 0.999*err.max()).nonzero()[0].item()             # of near equals, the first
-        e,g = entries[k], got[entries[k].at].item()
-        kink,fits,sides = _beside(e, g)
-        if not fits:
-            want = '{:.6g} on one side and {:.6g} on the other'.format(*sides) if kink else (
-                f'{slopes[k].item():.6g}')
-            raise CheckError(f'{name}.g is wrong at {list(e.at)}: backward gives {g:.6g}, finite '
-                             f'differences {want} (relative error {err[k].item():.2g})'
-                             + '; autograd could not look into forward' * (not seen))
-        if kink: kinks.append((e, g, sides))
-        err[k] = 0.
-    if kinks: raise CheckError(_on_kink(*kinks[0]))
-    if seen: _compare(name, got, x, [('autograd', auto, 1e-8)], 1e-4*least)
+def _bend(t, x, k, times=1):
+    "The slopes on the left and on the right of entry `k`, and how much the outputs bend there."
+    (up,a),(dn,b) = _moved(t, x, k, times)
+    left,right = (b * t.up).sum()/dn + 0., (a * t.up).sum()/up + 0.                   # no -0
+    return left, right, ((a/up - b/dn) * t.up).abs().sum()
+
+def _kink(t, x, k, most):
+    "Slopes and bend of an entry on a kink, else None. `most`: the largest slope of all entries."
+    try: left,right,bend = _bend(t, x, k)
+    except Exception: return None                              # an edge, which has its own error
+    if not bend > 1e-5 * max(abs(left), abs(right), 1e-4*most): return None
+    try: far = _bend(t, x, k, 10)[2]
+    except Exception: far = bend
+    return (left, right, bend) if 0.5 < far/bend < 8 else None      # a curve bends 10 times as much
+
+def _other_steps(t, x, k, slope):
+    "The slope of entry `k` with an eighth of the step, and how far other steps scatter: rounding."
+    try: others = [_slope(t, x, k, times) for times in (1/8, 1/7, 1/5, 3)]
+    except Exception: return torch.nan, torch.nan
+    return others[0], max(abs(s - slope) for s in others)
 
 # %% ../nbs/02_gradcheck.ipynb #2cf53e10
-def _on_kink(e, g, sides):
-    left,right = sides
-    return (f'check_grads: {e.name} has a kink at {list(e.at)}, where it is {e.x:.6g}: the slope '
-            f'is {left:.6g} on one side and {right:.6g} on the other, and backward gives {g:.6g}. '
-            'Nothing can be compared there; want inputs off the kink, without ties, such as '
-            f'{e.name} + 0.01*torch.randn_like({e.name})')
+def _first_off(t, x, ks, err, tol, most, excused):
+    "The first error above `tol` that is neither excused nor on a kink, or None; up to 100 kinks."
+    kinks = {}
+    for j in _worst_first(err, tol):
+        if excused(j): continue
+        sides = _kink(t, x, ks[j], most)
+        if sides is None: return j, kinks
+        kinks[ks[j]] = sides
+        if len(kinks) == 100: break
+    return None, kinks
 
-def _off(entries, got, slopes, least):
-    "Relative errors at the entries; 0 where the slope is no number, or all is rounding."
-    got = torch.stack([got[e.at] for e in entries])
-    err = _rel_err(got, slopes.nan_to_num()).nan_to_num(nan=torch.inf)
-    return err.masked_fill(slopes.isnan() | ((got - slopes).abs() <= least), 0)
+def _wrong(name, x, k, got, wanted, err, more=''):
+    "What is said of a wrong gradient."
+    return (f'{name}.g is wrong at {[*_index(k, x.shape)]}: backward gives {got:.6g}, '
+            f'{wanted} (relative error {err:.2g}){more}')
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b
-def _beside(e, g):
-    """Does an entry lie on a kink? Does `g` fit to what is measured there more closely?
+def _by_slopes(t, name, got, auto, ks, tick):
+    "Refuse what the slopes refute. Is autograd blind? Kinks, edges, and the largest slope."
+    x = t.tensors[name]
+    slopes,edges = _central(t, x, ks, tick)
+    most,free = slopes.abs().max(), [j for j,k in enumerate(ks) if k not in edges]
+    ks,slopes,blind = [ks[j] for j in free], slopes[free], auto is None
+    got,seen = got[ks], torch.full_like(slopes, torch.nan) if blind else auto[ks]
+    def explained(g, j):
+        "By a kink within the step, or by rounding where autograd says the same."
+        finer,scatter = _other_steps(t, x, ks[j], slopes[j])
+        if abs(g - finer) <= 1e-5*max(abs(g), abs(finer)): return True
+        same = abs(g - seen[j]) <= max(1e-8*abs(g), 10*scatter*_step(0))
+        return not blind and same and abs(g - slopes[j]) <= 4*scatter
+    def first_off(g):
+        return _first_off(t, x, ks, _errors(g, slopes), 1e-5, most, lambda j: explained(g[j], j))
+    blind = blind or first_off(seen)[0] is not None
+    j,kinks = first_off(got)
+    if j is None: return blind, kinks, edges, most
+    err = _errors(got, slopes)[j]
+    more = '; autograd could not look into forward' * blind
+    want = f'finite differences {slopes[j]:.6g}'
+    raise CheckError(_wrong(name, x, ks[j], got[j], want, err, more))
 
-    At a kink the slopes on both sides differ by the same, however near they are taken."""
-    (a,b),(left,right) = e.sides(), e.sides(_H/8)
-    size = max(map(abs, (a, b, left, right)))
-    jump,near = abs(a - b), abs(left - right)
-    if jump > 1e-4*size and near > jump/2:
-        low,high = sorted((left, right))
-        return True, low - 1e-4*size <= g <= high + 1e-4*size, (left, right)
-    close = jump > 1e-4*size and abs(g - (left + right)/2) <= 1e-4*size     # a kink between them
-    return False, close, (left, right)
+# %% ../nbs/02_gradcheck.ipynb #c6173d50
+def _with_autograd(t, name, got, auto, edges, most):
+    "Refuse what autograd refutes; the errors against it, and kinks."
+    x,err = t.tensors[name], _errors(got, auto)
+    for k in edges: err[k] = err[k] if auto[k].isfinite() else 0.
+    def rounding(k):
+        try: return abs(got[k] - auto[k]) <= 10*_step(0)*_other_steps(t, x, k, _slope(t, x, k))[1]
+        except Exception: return False
+    k,kinks = _first_off(t, x, range(len(got)), err, 1e-8, most, rounding)
+    if k is None: return err, kinks
+    raise CheckError(_wrong(name, x, k, got[k], f'autograd {auto[k]:.6g}', err[k]))
 
-def _trusted(entries, slopes, auto, least):
-    "Does autograd agree with the slopes, apart from kinks? Else it has not seen all of forward."
-    off = _off(entries, auto, slopes, least) > 1e-5
-    return all(_beside(entries[k], auto[entries[k].at].item())[1] for k in off.nonzero()[:20, 0])
+# %% ../nbs/02_gradcheck.ipynb #c6173d51
+def _on_kinks(name, x, got, err, kinks):
+    "Refuse what lies beside a kink's slopes, and is not as autograd has it; else tell of the kink."
+    for k,(left,right,bend) in kinks.items():
+        off = abs(got[k] - (left + right)/2)
+        if off <= 0.51*bend or err[k] <= 1e-8: continue
+        want = f'finite differences {left:.6g} on one side and {right:.6g} on the other'
+        size = max(abs(got[k]), abs(left), abs(right))
+        raise CheckError(_wrong(name, x, k, got[k], want, off/size))
+    for k,(left,right,_) in kinks.items():
+        at = _index(k, x.shape)
+        return (f'check_grads: {name} has a kink at {[*at]}, where it is {x[at]:.6g}: the slope is '
+                f'{left:.6g} on one side and {right:.6g} on the other, and backward gives '
+                f'{got[k] + 0:.6g}. Nothing can be compared there; want inputs off the kink, '
+                f'without ties, such as {name} + 0.01*torch.randn_like({name})'), None
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d52
+def _at_edges(name, x, edges):
+    "What is said of an entry that cannot be moved, and the error that it met."
+    for k,cause in edges.items():
+        at = _index(k, x.shape)
+        does = f'refuses {name}' if cause else f'gives nan or inf for {name}'
+        why = f' ({type(cause).__name__})' if cause else ''
+        return (f'check_grads: forward {does} with {[*at]} moved by {_step(x[at].item()):.0e} from '
+                f'{x[at]:.6g}{why}: it lies on a kink or at the edge of what forward takes; want '
+                'inputs farther inside'), cause
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d53
+_BLIND = 'autograd cannot look into forward; finite differences alone speak for'
+
+def _judge(t, name, got, auto, ks, tick, notes):
+    "Refuse a wrong gradient; where there is nothing worse, what is said of kinks and edges."
+    x,got,auto = t.tensors[name], got.flatten(), None if auto is None else auto.flatten()
+    blind,kinks,edges,most = auto is None, {}, {}, 0.
+    if t.out.isfinite().all():
+        blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick)
+    elif blind: raise CheckError('check_grads: nothing has been compared: forward gives nan or '
+                                 'inf, and autograd could not look into it')
+    else: notes['forward gives nan or inf; autograd alone speaks for'][name] = 1
+    err = torch.full_like(got, torch.inf)
+    if blind: notes[_BLIND][name] = 1
+    else:
+        err,more = _with_autograd(t, name, got, auto, edges, most)
+        kinks = more | kinks
+    return _on_kinks(name, x, got, err, kinks) or _at_edges(name, x, edges)
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d54
+def _shares(sizes, most):
+    "How many entries to take of each tensor, `most` in all, and some of each."
+    least = max(1, min(20, most // len(sizes)))
+    took = {n: min(k, least) for n,k in sizes.items()}
+    left,rest = most - sum(took.values()), sum(sizes.values()) - sum(took.values())
+    took = {n: k + max(0, left) * (sizes[n] - k) // max(1, rest) for n,k in took.items()}
+    for n,k in sizes.items(): took[n] += sum(took.values()) < most and took[n] < k
+    return took
+
+def _samples(sizes, every, most=2000):
+    "A function that draws {name: entries to be measured}, and how many these are."
+    if every or sum(sizes.values()) <= most:
+        return lambda: {n: range(k) for n,k in sizes.items()}, sum(sizes.values())
+    took,draw = _shares(sizes, most), torch.Generator('cpu').manual_seed(0)
+    def some(n, k): return torch.randperm(k, generator=draw, device='cpu')[:took[n]].sort()[0]
+    return lambda: {n: some(n, k).tolist() for n,k in sizes.items()}, sum(took.values())
+
+def _bar(total):
+    from tqdm import tqdm
+    return tqdm(total=total, desc='check_grads', delay=3, leave=False)
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d55
+def _verdict(t, grads, wrt, places, tick, notes):
+    "All that is asked of the values of the gradients."
+    try:
+        auto = _by_autograd(t, wrt)
+        later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes)
+                 for n in wrt if grads[n].numel()]
+        for said,cause in filter(None, later): raise CheckError(said) from cause
+    except CheckError: _steady(t.ahead, t.out, 8); raise            # what is random may look wrong
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d56
+def _in_own_dtype(got, want, wrt, nearby):
+    "Assert that the gradients in the caller's dtype are those of float64, but for rounding."
+    for n in wrt:
+        off = (got[n].double() - want[n]).abs()
+        off = off.where(off.isfinite(), 0.)
+        if not off.numel(): continue
+        most = want[n].abs().where(want[n].isfinite(), 0.).max()
+        if off.max() <= 10*torch.finfo(got[n].dtype).eps**0.5 * most: continue
+        others = [(nearby()[n] - want[n]).abs() for _ in range(4)]
+        if off.max() <= 30*max(o.where(o.isfinite(), 0.).max() for o in others): continue
+        at = _index(off.argmax().item(), off.shape)
+        raise CheckError(f'{n}.g is another one in {got[n].dtype} than in float64: at {[*at]} '
+                         f'{got[n][at].item():.6g}, and there {want[n][at]:.6g}')
 
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
-def _check(pair, wrt, up, old=torch.nan, truths=None):
-    "One run of the check, with the upstream gradient `up`; the gradients by name."
-    out = pair.out()
-    out.g = up = up.to(out.dtype)
-    got,tensors = _run(lambda: pair.back(out), pair.tensors(), out, old), pair.tensors()
-    for n in wrt:
-        if n not in got: raise CheckError(f'{n}.g was not overwritten')
-        _compare(n, got[n], tensors[n], [])
-    if truths is not None: truths.judge(pair, got, out.detach().clone(), up)
-    return got
+def _check(asked, values, wrt, up, old=torch.nan, verdict=None):
+    "One run of the check on `values`: the gradients by name, and what had arrived."
+    with _lent(asked.modules, wide=verdict is not None):
+        t = _trial(asked, values, up)
+        out = t.ahead()
+        out.g = t.up
+        grads = _run(t.back, t.tensors, out, old)
+        for n in wrt:
+            if n not in grads: raise CheckError(f'{n}.g was not overwritten')
+            _compare(n, grads[n], values[n])
+        if verdict: verdict(t, grads)
+    return grads, t.up
 
 # %% ../nbs/02_gradcheck.ipynb #3d064f21
-def _three_runs(pair, wrt, widen, every):
-    "In the caller's own dtype, in float64, and nearer to 0; `widen` makes a module's floats wide."
-    out,wide = _steady(pair), replace(pair, xs=[x.double().clone() if _is_float(x) else x
-                                                for x in pair.xs])
-    less = {n: 1 - 0.1*torch.rand_like(t, dtype=torch.float64)
-            for n,t in wide.tensors().items() if n in wrt}
-    up = torch.randn(out.shape, dtype=torch.float64, device=out.device).to(out.dtype)
-    own = _check(pair, wrt, up)
-    widen()
-    up,truths = up.double(), _Truths(wide, wrt, every)
-    _alike(own, _check(wide, wrt, up, truths=truths), up)
-    for n,factor in less.items(): wide.tensors()[n].data *= factor
-    _check(wide, wrt, -1e6*up, old=1e3, truths=truths)
-    _say(truths)
+def _check_thrice(asked, own, wrt, every):
+    "On inputs as they are, in float64, and in float64 a little nearer to 0."
+    with _lent(asked.modules, False): _trial(asked, own, torch.zeros_like)      # is it random?
+    wide = {n: x.double() for n,x in own.items()}
+    less = {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in wide.items()}
+    got,up = _check(asked, own, wrt, lambda out: torch.randn_like(out.double()).to(out.dtype))
+    up,notes,sizes = up.double(), defaultdict(dict), {n: own[n].numel() for n in wrt}
+    places,count = _samples(sizes, every)
+    with _bar(2*count) as bar:
+        def verdict(t, grads): _verdict(t, grads, wrt, places(), bar.update, notes)
+        want,_ = _check(asked, wide, wrt, lambda out: up, verdict=verdict)
+        _check(asked, less, wrt, lambda out: -1e6*up, 1e3, verdict)
+    eps = max(torch.finfo(x.dtype).eps for x in own.values())
+    def rounded(x): return x * (1 + eps*(2*torch.rand_like(x) - 1))
+    def nearby(): return _check(asked, {n: rounded(x) for n,x in wide.items()}, wrt,
+                                lambda out: rounded(up), verdict=lambda *_: None)[0]
+    _in_own_dtype(got, want, wrt, nearby)
+    if count < (total := sum(sizes.values())):
+        print(f'check_grads: finite differences at {count:,} of {total:,} entries; every=True '
+              'takes all')
+    for note,names in notes.items(): print(f'check_grads: {note} {", ".join(names)}')
 
 # %% ../nbs/02_gradcheck.ipynb #16ddf58a
-def check_grads(forward, # function of the inputs that returns one tensor; or a `Module`
-                backward=None, # its gradient: of the inputs and `out`, reads `out.g`, writes `.g`
+def check_grads(forward, # function of the inputs that returns one float tensor; or a module
+                backward=None, # its gradient: takes inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
                 wrt:str|None=None, # names to check, with spaces; default: floats, but not `targ`
                 every:bool=False, # measure every entry, also of many thousands?
-                **kwargs, # keyword arguments for both
+                **kwargs, # arguments of both by name
                )->None:
     """Assert that `backward` is the gradient of `forward`, by finite differences and by autograd.
 
-    `check_grads(module, *inputs)` checks its parameters, too. Beyond 2,000 entries finite
-    differences are taken at some of them. Raises `AssertionError` that names input, index and both
-    values, or what stands in the way (a kink, a random `forward`); `TypeError` and `ValueError`."""
-    forward,backward,inputs,module = _methods(forward, backward, inputs)
-    if kwargs: forward,backward = partial(forward, **kwargs), partial(backward, **kwargs)
-    names,at = _names(backward, inputs)
-    with torch.inference_mode(False), torch.enable_grad(), _held_by(module) as (params, widen):
-        params = {f'self.{n}' if n in names else n: t for n,t in params.items()}
-        own = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
-        pair = _Pair(forward, backward, own, names, at, params, module)
-        _three_runs(pair, _to_check(pair, wrt), widen, every)
+    `check_grads(module, *inputs)` checks the parameters of a module, too. Beyond 2,000 entries
+    finite differences are taken at some of them, and a line says so; another says where autograd
+    cannot look. Raises `AssertionError` that names the input, the worst index and both values, or
+    says what stands in the way: a kink, a random `forward`, no entries; `TypeError` and
+    `ValueError` for what cannot be checked."""
+    asked = _what_is_asked(forward, backward, inputs, kwargs)
+    unseen = any(p.is_inference() for p in asked.params.values())      # never seen by autograd
+    with torch.inference_mode(unseen), torch.enable_grad():
+        _check_thrice(asked, *_to_check(asked, wrt), every)

@@ -248,3 +248,175 @@ def test_gradients_that_are_0_by_cancelling():
     def normal(x): return ((x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)).sum(1)
     def nothing(inp, out): inp.g = torch.zeros_like(inp)
     check_grads(normal, nothing, torch.randn(4, 6))
+
+# ---- what a judge must not be led astray by
+
+def test_a_small_slip_among_hundreds_of_kinks():
+    "In real digits most entries are kinks, with errors larger than that of the slip."
+    digit = mnist().train[:1][0]
+    def tenth_off(inp, out): inp.g = out.g * (inp > 0) * 0.9
+    assert 'inp.g is wrong' in said(relu, tenth_off, digit)
+
+def test_a_kink_or_an_edge_in_one_tensor_hides_nothing_in_another():
+    def both(x, c): return relu(x) + c**2
+    def slip(inp, out, c): relu_grad(inp, out); c.g = 3*c*out.g
+    assert 'c.g is wrong' in said(both, slip, torch.zeros(3), torch.randn(3))
+    def closed(p, c):
+        if (p < 0).any(): raise ValueError('p below 0')
+        return p + c**2
+    def slip(p, out, c): p.g = out.g.clone(); c.g = 3*c*out.g
+    assert 'c.g is wrong' in said(closed, slip, torch.zeros(3), torch.randn(3))
+
+def test_ties_in_windows_that_overlap_are_kinks():
+    "One entry wins in one window and loses in another: its gradient is beside both slopes."
+    digit = mnist().train[:1][0].view(1, 1, 28, 28)
+    assert 'kink' in (s := said(max_pool2d, max_pool2d_grad, digit, 3, 1)) and 'wrong' not in s
+
+def test_the_edge_where_forward_gives_nan():
+    def root_grad(inp, out): inp.g = out.g / (2*inp.sqrt())
+    s = said(torch.sqrt, root_grad, torch.tensor([0., 1.]))
+    assert 'at the edge' in s and 'gives nan or inf' in s and 'autograd' not in s
+
+def test_random_functions_that_agree_by_chance():
+    def drop(x): return x * (torch.rand_like(x) < 0.5)
+    def passes_on(inp, out): inp.g = out.g.clone()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        s = said(drop, passes_on, torch.randn(1))
+        assert 'forward is random' in s or not s
+
+@pytest.mark.parametrize('size', [1., 1e-6, 1e-14])
+def test_small_gradients_are_judged_as_strictly(size):
+    def small(x): return size * x**2
+    def unseen(x): return torch.from_numpy(size * x.numpy()**2)
+    def right(inp, out): inp.g = size * 2*inp * out.g
+    def wrong(inp, out): inp.g = size * 2.001*inp * out.g
+    for f in small, unseen:
+        assert not said(f, right, torch.randn(4, 3))
+        assert 'is wrong' in said(f, wrong, torch.randn(4, 3))
+
+def test_five_digits_where_the_function_is_steep():
+    def steep(x): return torch.from_numpy(np.exp(20*x.numpy()))
+    def nearly(inp, out): inp.g = out.g * 20.001 * torch.exp(20*inp)
+    assert 'is wrong' in said(steep, nearly, torch.rand(3))
+
+def test_forward_writes_into_its_input():
+    assert 'forward wrote into inp' in said(lambda x: x.clamp_(min=0), relu_grad, torch.randn(5))
+
+def test_own_dtype_and_rounding():
+    "Where nearly all digits cancel, as in one row of two classes, rounding is no fault."
+    for dtype in torch.float16, torch.bfloat16, torch.float32:
+        for seed in range(20):
+            torch.manual_seed(seed)
+            check_grads(softmax, softmax_grad, torch.randn(1, 2).to(dtype))
+            check_grads(bce_with_logits, bce_with_logits_grad, torch.randn(1).to(dtype),
+                        torch.rand(1).to(dtype))
+
+# ---- arguments by name
+
+def test_floats_given_by_name_are_checked():
+    x, w, b = torch.randn(5, 4), torch.randn(4, 3), torch.randn(3)
+    def slip(inp, out, w, b): lin_grad(inp, out, w, b); w.g = 2*w.g
+    for dtype in torch.float32, torch.float64:
+        x, w, b = x.to(dtype), w.to(dtype), b.to(dtype)
+        check_grads(lin, lin_grad, x, w=w, b=b)
+        assert 'w.g is wrong' in said(lin, slip, x, w=w, b=b)
+        assert not hasattr(w, 'g')
+
+@pytest.mark.parametrize('args, named, words', [
+    ((relu, relu_grad, torch.randn(3)), dict(stride=2), "keyword argument 'stride'"),
+    ((lin, lin_grad, torch.randn(5, 4)), {}, "argument: 'w'"),
+    ((Relu(),), {}, "argument: 'inp'"), ((relu, torch.relu, torch.randn(3)), {}, 'named out')])
+def test_arguments_that_backward_does_not_take(args, named, words):
+    assert words in (s := said(*args, **named)) and 'check_grads: backward' in s
+
+# ---- modules are put back, whatever they hold
+
+class Plus(Module):
+    def __init__(self, c): self.c = c
+    def forward(self, inp): self.kept = inp; return inp + self.c
+    def bwd(self, out, inp): inp.g = out.g.clone(); self.c.g = out.g.sum(0)
+
+@pytest.mark.parametrize('make', [
+    lambda: torch.randn(3), lambda: torch.randn(1).expand(3), lambda: torch.randn(3).double(),
+    lambda: torch.zeros(1).double().expand(3), lambda: torch.randn(6)[::2]])
+@pytest.mark.parametrize('right', [True, False])
+def test_any_parameter_is_put_back(make, right):
+    c = make()
+    layer, x = Plus(c), torch.randn(5, 3).to(c.dtype)
+    if not right: layer.bwd = lambda out, inp: (Plus.bwd(layer, out, inp), c.g.mul_(2))
+    layer(x)
+    before, data, strides = dict(vars(layer)), c.clone(), c.stride()
+    assert bool(said(layer.forward, layer.bwd, x)) != right
+    assert vars(layer).keys() == before.keys()
+    assert all(vars(layer)[k] is v for k, v in before.items())
+    assert layer.c is c and not hasattr(c, 'g')
+    assert torch.equal(c, data) and (c.dtype, c.stride()) == (data.dtype, strides)
+
+def test_a_layer_without_tensors_is_put_back():
+    layer, x = Relu(), torch.randn(5, 3)
+    out = layer(x); before = dict(vars(layer))
+    check_grads(layer, torch.randn(4, 2))
+    assert layer.out is out and layer.args[0] is x and vars(layer).keys() == before.keys()
+    out.g = torch.ones_like(out); layer.backward()
+    assert x.g.shape == x.shape
+
+def test_parameters_made_in_inference_mode(capsys):
+    with torch.inference_mode(): layer = lin_of(4, 3)
+    for _ in range(2): check_grads(layer, torch.randn(5, 4))
+    assert 'autograd cannot look' in capsys.readouterr().out and layer.w.is_inference()
+    bad = Sloppy(layer.w, layer.b, 'sign')
+    assert 'w.g is wrong' in said(bad, torch.randn(5, 4)) and layer.w.dtype == torch.float32
+
+# ---- the sample
+
+def test_the_sample_is_2000_and_has_some_of_each(capsys):
+    check_grads(Chain(lin_of(90, 50), Sigmoid(), lin_of(50, 3)), torch.randn(3, 90))
+    assert 'at 2,000 of 4,973 entries' in capsys.readouterr().out
+    moved = [set(), set()]
+    def pair(x, c): return torch.cat([x**2, c**2])
+    def unseen(x, c):
+        for k, (t, t0) in enumerate(((x, x0), (c, c0))):
+            at = (t.float() != t0).nonzero().flatten().tolist()
+            if len(at) == 1: moved[k].update(at)
+        return pair(x, c)
+    def grads(inp, out, c): inp.g = 2*inp*out.g[:len(inp)]; c.g = 2*c*out.g[len(inp):]
+    x0, c0 = torch.randn(5000), torch.randn(25)
+    check_grads(unseen, grads, x0, c0)
+    assert len(moved[0]) > 1900 and len(moved[1]) >= 20
+
+def test_more_tensors_than_samples(capsys):
+    class Many:
+        def __init__(self): self.ps = {f'p{k}': torch.randn(1) for k in range(2100)}
+        def forward(self, inp): return inp * torch.cat([*self.ps.values()])
+        def bwd(self, out, inp):
+            inp.g = out.g * torch.cat([*self.ps.values()])
+            for k, p in enumerate(self.ps.values()): p.g = (out.g * inp)[k:k+1]
+        def named_parameters(self): return [*self.ps.items()]
+        def state(self): return self.ps
+    check_grads(Many(), torch.randn(2100), wrt=' '.join(f'p{k}' for k in range(30)))
+    assert capsys.readouterr().out == ''
+    from backprop_nb.gradcheck import _shares
+    for sizes in {n: 1 for n in range(2100)}, {1: 3000, 2: 1, 3: 2}, {n: 101 for n in range(20)}:
+        took = _shares(sizes, 2000)
+        assert all(0 < took[n] <= k for n, k in sizes.items())
+        assert sum(took.values()) == max(2000, len(sizes))
+
+# ---- whatever has a bwd is a module
+
+def test_a_class_of_ones_own_that_is_no_module():
+    class Scale:
+        def __init__(self): self.w = torch.randn(3)
+        def forward(self, inp): return inp * self.w
+        def bwd(self, out, inp): inp.g = out.g * self.w; self.w.g = (out.g * inp).sum((0, 1))
+    class Named(Scale):
+        def named_parameters(self): return [('w', self.w)]
+        def state(self): return {'w': self.w}
+    class Wrong(Named):
+        def bwd(self, out, inp): super().bwd(out, inp); self.w.g = self.w.g.flip(0)
+    x = torch.randn(2, 5, 3)
+    check_grads(Named(), x)
+    assert 'w.g is wrong' in said(Wrong(), x) and not said(Wrong(), x, wrt='inp')
+    plain = Scale()
+    plain.w = plain.w.double()
+    check_grads(plain, x.double())                     # without names, its input alone
