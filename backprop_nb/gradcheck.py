@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 import torch
 from torch import Tensor
-from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ShapeError,
-                                UpstreamError)
-from .operation import _dense
+from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ReuseError,
+                                ShapeError, UpstreamError)
+from .operation import _dense, _shared
 
 # %% ../nbs/02_gradcheck.ipynb #88572ccd
 def numeric_grad(f, # function of one tensor that returns one number
@@ -146,19 +146,25 @@ def _owner(f):
 
 def _asked(module, what): return getattr(module, what, dict)()
 
+# %% ../nbs/02_gradcheck.ipynb #8709d4dd
 @contextmanager
 def _lent(modules, wide):
     "Modules that compute on copies, in float64 if `wide`, and get everything back in the end."
     inside = [m for o in modules for m in _asked(o, 'modules') or [o]]
     held = [dict(_asked(o, 'named_parameters')) | _asked(o, 'state') for o in modules]
     data = [(t, t.data) for h in held for t in h.values()]
+    if (twice := _shared([*{id(t): t for t,_ in data}.values()])):
+        raise ReuseError('check_grads: tensors {} and {} of the module have memory in common; '
+                         'want one, and its view made in forward'.format(*twice))
     kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
     try:
         for t,d in data:
             t.data = d.to(torch.float64 if wide and d.is_floating_point() else d.dtype, copy=True)
         yield
     finally:
-        for t,d in data: t.data = d
+        for t,d in data:
+            if t.grad_fn is not None: t.detach_()       # written into while autograd was looking
+            t.data = d
         for x,before in kept: vars(x).clear(); vars(x).update(before)
 
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e5
@@ -260,8 +266,8 @@ def _steady(ahead, out, times=1):
         again = ahead().detach()
         if _equal(again, out): continue
         if again.shape == out.shape and ((again - out).abs() <= room).all(): continue
-        raise CheckError('check_grads: forward is random, two calls differ; hold it fast for the '
-                         'check: its mask as an argument, a fixed seed, or module.eval()')
+        raise CheckError('check_grads: forward is random, or changes what it holds: two calls '
+                         'differ. Hold it fast: a mask as an argument, a fixed seed, module.eval()')
 
 # %% ../nbs/02_gradcheck.ipynb #93e40a18
 def _index(k, shape):
@@ -455,7 +461,7 @@ def _samples(sizes, every, most=2000):
 
 def _bar(total):
     from tqdm import tqdm
-    return tqdm(total=total, desc='check_grads', delay=3, leave=False)
+    return tqdm(total=total, desc='check_grads', delay=5, leave=False)
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d55
 def _verdict(t, grads, wrt, places, tick, notes):
