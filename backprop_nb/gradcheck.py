@@ -88,9 +88,9 @@ def _compare(name, got, x):
                          f'the shape of {name}')
     if got.dtype != x.dtype: raise CheckError(f'{name}.g is {got.dtype}, want {x.dtype}')
 
-def _errors(got, want):
-    "Relative errors; 0 where both are equal or both nan, infinite where one is nan."
-    same = (got == want) | got.isnan() & want.isnan()
+def _errors(got, want, least=0.):
+    "Relative errors; 0 where both are nan or differ by at most `least`, infinite where one is nan."
+    same = ((got - want).abs() <= least) | (got == want) | got.isnan() & want.isnan()
     return _rel_err(got, want).masked_fill(same, 0.).nan_to_num(nan=torch.inf)
 
 def _worst_first(err, tol):
@@ -181,7 +181,8 @@ def _to_check(asked, wrt):
     "Copies of all floats by name, and the names to be checked."
     held = asked.inputs | asked.params
     own = {n: x.detach().clone() for n,x in held.items() if _is_float(x)}
-    wrt = [n for n in own if n != 'targ'] if wrt is None else wrt.split()
+    if isinstance(wrt, str): wrt = wrt.split()
+    wrt = [n for n in own if n != 'targ'] if wrt is None else [*wrt]
     if not own: raise DtypeError('check_grads: no input is a float tensor, want one to check')
     if not wrt or set(wrt) - set(own):
         raise RangeError(f'check_grads: wrt={wrt}, have {[*own]}')
@@ -259,6 +260,12 @@ def _trial(asked, values, up):
     return _Trial(ahead, back, tensors, out, up(out))
 
 # %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
+def _size(t, grads):
+    "How large the numbers are in which rounding happens."
+    sizes = [(t.out * t.up).abs(), *(g.abs() for g in grads.values())]
+    sizes = [s.where(s.isfinite(), 0.) for s in sizes if s.numel()]
+    return max([sizes[0].sum().item(), *(s.max().item() for s in sizes[1:])]) if sizes else 0.
+
 def _steady(ahead, out, times=1):
     "Assert that `forward` gives `out` again, but for the rounding of sums in another order."
     room = 500 * torch.finfo(out.dtype).eps * out.abs().max() if out.numel() else 0.
@@ -360,7 +367,7 @@ def _wrong(name, x, k, got, wanted, err, more=''):
             f'{wanted} (relative error {err:.2g}){more}')
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b
-def _by_slopes(t, name, got, auto, ks, tick):
+def _by_slopes(t, name, got, auto, ks, tick, size):
     "Refuse what the slopes refute. Is autograd blind? Kinks, edges, and the largest slope."
     x = t.tensors[name]
     slopes,edges = _central(t, x, ks, tick)
@@ -372,21 +379,22 @@ def _by_slopes(t, name, got, auto, ks, tick):
         finer,scatter = _other_steps(t, x, ks[j], slopes[j])
         if abs(g - finer) <= 1e-5*max(abs(g), abs(finer)): return True
         same = abs(g - seen[j]) <= max(1e-8*abs(g), 10*scatter*_step(0))
-        return not blind and same and abs(g - slopes[j]) <= 4*scatter
+        unseen = 1e-9 * x.abs().max() * t.up.abs().max()        # steps that rounding swallows
+        return not blind and same and abs(g - slopes[j]) <= max(4*scatter, unseen)
     def first_off(g):
-        return _first_off(t, x, ks, _errors(g, slopes), 1e-5, most, lambda j: explained(g[j], j))
+        err = _errors(g, slopes, 1e-10*size)
+        return _first_off(t, x, ks, err, 1e-5, most, lambda j: explained(g[j], j))
     blind = blind or first_off(seen)[0] is not None
     j,kinks = first_off(got)
     if j is None: return blind, kinks, edges, most
-    err = _errors(got, slopes)[j]
-    more = '; autograd could not look into forward' * blind
+    err,more = _errors(got, slopes)[j], '; autograd could not look into forward' * blind
     want = f'finite differences {slopes[j]:.6g}'
     raise CheckError(_wrong(name, x, ks[j], got[j], want, err, more))
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d50
-def _with_autograd(t, name, got, auto, edges, most):
+def _with_autograd(t, name, got, auto, edges, most, size):
     "Refuse what autograd refutes; the errors against it, and kinks."
-    x,err = t.tensors[name], _errors(got, auto)
+    x,err = t.tensors[name], _errors(got, auto, 1e-14*size)
     for k in edges: err[k] = err[k] if auto[k].isfinite() else 0.
     def rounding(k):
         try: return abs(got[k] - auto[k]) <= 10*_step(0)*_other_steps(t, x, k, _slope(t, x, k))[1]
@@ -425,19 +433,19 @@ def _at_edges(name, x, edges):
 # %% ../nbs/02_gradcheck.ipynb #c6173d53
 _BLIND = 'autograd cannot look into forward; finite differences alone speak for'
 
-def _judge(t, name, got, auto, ks, tick, notes):
+def _judge(t, name, got, auto, ks, tick, notes, size):
     "Refuse a wrong gradient; where there is nothing worse, what is said of kinks and edges."
     x,got,auto = t.tensors[name], got.flatten(), None if auto is None else auto.flatten()
     blind,kinks,edges,most = auto is None, {}, {}, 0.
     if t.out.isfinite().all():
-        blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick)
+        blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick, size)
     elif blind: raise CheckError('check_grads: nothing has been compared: forward gives nan or '
                                  'inf, and autograd could not look into it')
     else: notes['forward gives nan or inf; autograd alone speaks for'][name] = 1
     err = torch.full_like(got, torch.inf)
     if blind: notes[_BLIND][name] = 1
     else:
-        err,more = _with_autograd(t, name, got, auto, edges, most)
+        err,more = _with_autograd(t, name, got, auto, edges, most, size)
         kinks = more | kinks
     return _on_kinks(name, x, got, err, kinks) or _at_edges(name, x, edges)
 
@@ -467,21 +475,22 @@ def _bar(total):
 def _verdict(t, grads, wrt, places, tick, notes):
     "All that is asked of the values of the gradients."
     try:
-        auto = _by_autograd(t, wrt)
-        later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes)
+        auto,size = _by_autograd(t, wrt), _size(t, grads)
+        later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes, size)
                  for n in wrt if grads[n].numel()]
         for said,cause in filter(None, later): raise CheckError(said) from cause
     except CheckError: _steady(t.ahead, t.out, 8); raise            # what is random may look wrong
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d56
-def _in_own_dtype(got, want, wrt, nearby):
+def _in_own_dtype(got, want, wrt, nearby, size):
     "Assert that the gradients in the caller's dtype are those of float64, but for rounding."
     for n in wrt:
         off = (got[n].double() - want[n]).abs()
         off = off.where(off.isfinite(), 0.)
         if not off.numel(): continue
         most = want[n].abs().where(want[n].isfinite(), 0.).max()
-        if off.max() <= 10*torch.finfo(got[n].dtype).eps**0.5 * most: continue
+        eps = torch.finfo(got[n].dtype).eps
+        if off.max() <= 10*eps**0.5 * most + 100*eps*size: continue
         others = [(nearby()[n] - want[n]).abs() for _ in range(4)]
         if off.max() <= 30*max(o.where(o.isfinite(), 0.).max() for o in others): continue
         at = _index(off.argmax().item(), off.shape)
@@ -500,7 +509,7 @@ def _check(asked, values, wrt, up, old=torch.nan, verdict=None):
             if n not in grads: raise CheckError(f'{n}.g was not overwritten')
             _compare(n, grads[n], values[n])
         if verdict: verdict(t, grads)
-    return grads, t.up
+    return grads, t.up, _size(t, grads)
 
 # %% ../nbs/02_gradcheck.ipynb #3d064f21
 def _check_thrice(asked, own, wrt, every):
@@ -508,18 +517,18 @@ def _check_thrice(asked, own, wrt, every):
     with _lent(asked.modules, False): _trial(asked, own, torch.zeros_like)      # is it random?
     wide = {n: x.double() for n,x in own.items()}
     less = {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in wide.items()}
-    got,up = _check(asked, own, wrt, lambda out: torch.randn_like(out.double()).to(out.dtype))
+    got,up,size = _check(asked, own, wrt, lambda out: torch.randn_like(out.double()).to(out.dtype))
     up,notes,sizes = up.double(), defaultdict(dict), {n: own[n].numel() for n in wrt}
     places,count = _samples(sizes, every)
     with _bar(2*count) as bar:
         def verdict(t, grads): _verdict(t, grads, wrt, places(), bar.update, notes)
-        want,_ = _check(asked, wide, wrt, lambda out: up, verdict=verdict)
+        want,_,size = _check(asked, wide, wrt, lambda out: up, verdict=verdict)
         _check(asked, less, wrt, lambda out: -1e6*up, 1e3, verdict)
     eps = max(torch.finfo(x.dtype).eps for x in own.values())
     def rounded(x): return x * (1 + eps*(2*torch.rand_like(x) - 1))
     def nearby(): return _check(asked, {n: rounded(x) for n,x in wide.items()}, wrt,
                                 lambda out: rounded(up), verdict=lambda *_: None)[0]
-    _in_own_dtype(got, want, wrt, nearby)
+    _in_own_dtype(got, want, wrt, nearby, size)
     if count < (total := sum(sizes.values())):
         print(f'check_grads: finite differences at {count:,} of {total:,} entries; every=True '
               'takes all')

@@ -39,7 +39,7 @@ def _everything(module, prefix='', seen=None):
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_own', '_lists',
-         '_watched', '_versions', '_then', '_settled', '_pairs', '_params', '_first'}
+         '_watched', '_versions', '_then', '_read', '_settled', '_pairs', '_params', '_first'}
 
 def _names_of(module):
     "The attributes that lead to tensors and modules."
@@ -64,7 +64,8 @@ def _modules(module):
 def _lost(module):
     "Refuse what would never be found, or be overwritten."
     me,held = type(module).__name__, vars(module)
-    taken = [n for n in held if n in dir(Module) and n not in _OURS or n in ('args', 'out')]
+    taken = [n for n,v in held.items() if n in ('args', 'out') or n in dir(Module)
+             and n not in _OURS and (isinstance(v, Module) or not callable(v))]
     if taken: raise ArgumentError(f'{me}: the name {taken[0]} is taken by Module, want another one')
     for c in type(module).__mro__:
         for n,v in vars(c).items():
@@ -116,7 +117,7 @@ class _Watcher(_Holder):
         if self._names is None: _use(self)
         self.args = self._watched = None            # nothing to go back from, should this fail
         self.out = out = self.forward(*args)
-        self.args,self._then = args, _count(out)
+        self.args,self._then,self._read = args, _counted(out), [*map(vars(self).get, self._own)]
         return out
     def _uses(self):
         "The tensors that `bwd` may read."
@@ -130,11 +131,12 @@ class _Watcher(_Holder):
             self._watched = [t for t in used if isinstance(t, Tensor) and not t.is_inference()]
             self._versions = [t._version for t in self._watched]
     def _unchanged(self):
+        _same_tensors(self)
         if [t._version for t in self._watched] != self._versions: raise OrderError(_changed(self))
     def __getstate__(self): return vars(self) | {'_watched': None, '_then': None}  # counts anew
 
 # %% ../nbs/07_module.ipynb #4be17d66
-def _count(t):
+def _counted(t):
     "How often a tensor has been changed in place; None where that is not counted."
     try: return t._version
     except (AttributeError, RuntimeError): return None
@@ -149,6 +151,14 @@ def _changed(module):
     return (f'{type(module).__name__}: {" and ".join(names)} changed in place since the forward '
             'pass; gradients would mix old and new, so call it again first')
 
+def _same_tensors(module):
+    "Refuse a way back with other parameters than those of the way there."
+    for n,t in zip(module._own, module._read):
+        if vars(module).get(n) is not t:
+            raise OrderError(f'{type(module).__name__}: {n} is another tensor than in the forward '
+                             'pass; call it again first, and write into a parameter in place')
+
+# %% ../nbs/07_module.ipynb #c1538a65
 def _shaped(module):
     "Refuse gradients that would broadcast to the shape of what they are for."
     for k,t in enumerate(module.args):
@@ -267,9 +277,10 @@ def _joined(model, x):
         if after.args is None or after.args[0] is not layer.out:
             raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
                              'follows it, has been called by itself since; call the model again')
-        if layer._then is not None and _count(layer.out) != layer._then:
+        if layer._then is not None and _counted(layer.out) != layer._then:
             raise OrderError(f'Model: the output of {type(layer).__name__} was changed in place, '
                              'by a later layer or since; want a new tensor there')
+        if layer._own: _same_tensors(layer)
     for p in model._params:
         if p is x: raise ReuseError('Model: its input is one of its parameters; the gradient is '
                                     'the sum of both shares, and .g would hold only one')
@@ -286,9 +297,13 @@ def _settled(model):
 def _as_before(module):
     "Put back afterwards what all modules inside remember, and their mode."
     kept = [(m, dict(vars(m))) for m in module.modules()]
+    lists = [(v, v.copy()) for _,held in kept for v in held.values() if isinstance(v, (list, dict))]
+    numbers = [(t, t.clone()) for t in module.buffers()]
     try: yield
     finally:
         for m,before in kept: vars(m).clear(); vars(m).update(before)
+        for v,before in lists: v.clear(); (v.update if isinstance(v, dict) else v.extend)(before)
+        for t,before in numbers: t.copy_(before)
 
 # %% ../nbs/07_module.ipynb #f80c25b6
 def _listing(model):
@@ -303,9 +318,9 @@ class _Layered(Module):
     "What a Model is made of, beside its lesson."
     _settled = None,None
     def _run(self, x, targ):
-        before = _count(x)
+        before = _counted(x)
         super()._run(x, targ)
-        if _count(x) == before: return self.out
+        if _counted(x) == before: return self.out
         raise OrderError('Model: a layer writes into the input; want a new tensor there')
     def _uses(self): return [*self.args, self.out, *self._params]
     def __repr__(self): return _listing(self)

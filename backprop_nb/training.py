@@ -58,8 +58,9 @@ def _betas(betas):
 # %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
     "`params` as a list of tensors of floats; refuses anything else, and memory that is shared."
-    if isinstance(params, Tensor):
-        raise ArgumentError(f'{me}: params is one tensor, want a list, such as model.parameters()')
+    if isinstance(params, Tensor) or not hasattr(params, '__iter__'):
+        what = 'one tensor' if isinstance(params, Tensor) else type(params).__name__
+        raise ArgumentError(f'{me}: params is {what}, want a list, such as model.parameters()')
     params = list(params)
     if not params: raise RangeError(f'{me}: params is empty, nothing would be learned')
     for k,p in enumerate(params):
@@ -233,9 +234,9 @@ def _pair(name, data):
     pair = getattr(data, 'tensors', data)
     if not isinstance(pair, (tuple, list)) or not all(isinstance(t, Tensor) for t in pair):
         raise ArgumentError(f'{name} is {type(data).__name__}, want a TensorDataset or two tensors')
-    if len(pair) != 2 or len(pair[0]) != len(pair[1]) or not len(pair[0]):
-        raise ShapeError(f'{name} has tensors of length {[*map(len, pair)]}, want two of one '
-                         'length, 1 or more')
+    sizes = [len(t) if t.dim() else 0 for t in pair]
+    if len(pair) != 2 or sizes[0] != sizes[1] or not sizes[0]:
+        raise ShapeError(f'{name} has tensors of length {sizes}, want two of one length, 1 or more')
     x,y = pair
     if x.device != y.device or x.is_meta or torch.strided not in (x.layout, y.layout):
         raise DtypeError(f'{name} is {x.layout} on {x.device} and {y.layout} on {y.device}, want '
@@ -406,7 +407,7 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
     history = History() if history is None else history
     _belongs('save_state', model, opt, history)
     about = json.dumps(dict(names=True, kind=_kind(opt), lr=getattr(opt, 'lr', 0.),
-                            t=getattr(opt, 't', 0), history=asdict(history)))
+                            t=getattr(opt, 't', 0), history=asdict(history)), default=float)
     tensors = {name: t.detach().clone(memory_format=torch.contiguous_format).cpu()
                for name,t in _state(model, opt).items()}
     _put(path, save(tensors, {'backprop_nb': about, 'sha256': _digest(about, tensors)}))
@@ -429,14 +430,14 @@ def _read_state(path):
     if _digest(meta['backprop_nb'], tensors) != meta.get('sha256'):
         raise FileError(f'load_state: {path} is damaged, its checksum does not fit')
     try: about = json.loads(meta['backprop_nb']); _check_about(about)
-    except (ValueError, TypeError, KeyError, RecursionError) as e:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as e:
         raise FileError(f'load_state: {path} has a description that makes no sense: {e}') from e
     return about, tensors
 
 # %% ../nbs/10_training.ipynb #34a4503b
 def _check_about(about):
     "Raise an error where the description of a state is not one."
-    _whole('t', about['t']); _number('lr', about['lr'])
+    _whole('t', about['t']); _number('lr', about['lr'], 0, 3e38)
     if about['kind'] is not None: name,settings = about['kind']
     history = History(**about['history'])
     for column in vars(history).values():
@@ -472,7 +473,22 @@ def _fitting(path, about, tensors, model, opt):
                       for d in (tensors, state)]
         if found != want:
             raise FileError(f'load_state: {name} is {found} in {path}, and {want} here')
+    for name,t in state.items():
+        if t.is_inference() or not t.is_contiguous() and len(_places(t)) < t.numel():
+            raise FileError(f'load_state: {name} cannot be written into; want a clone of it there')
     return [(t, tensors[name]) for name,t in state.items()]
+
+# %% ../nbs/10_training.ipynb #38220068
+def _written(pairs):
+    "Write into all tensors; a Ctrl-C waits until they are whole."
+    pressed,left = False, True
+    while left:
+        try:
+            with torch.no_grad():
+                for now,saved in pairs: now.copy_(saved)
+            left = False
+        except KeyboardInterrupt: pressed = True
+    if pressed: raise KeyboardInterrupt
 
 # %% ../nbs/10_training.ipynb #117b2c16
 def load_state(path:str|Path, # what `save_state` wrote
@@ -486,6 +502,6 @@ def load_state(path:str|Path, # what `save_state` wrote
     _belongs('load_state', model, opt, History())
     about,tensors = _read_state(path)
     tensors = _renamed(about, tensors, model, opt)
-    for now,saved in _fitting(path, about, tensors, model, opt): now.copy_(saved)
+    _written(_fitting(path, about, tensors, model, opt))
     if opt is not None: opt.t,opt.lr = about['t'], about['lr']
     return History(**about['history'])

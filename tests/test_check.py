@@ -420,3 +420,41 @@ def test_a_class_of_ones_own_that_is_no_module():
     plain = Scale()
     plain.w = plain.w.double()
     check_grads(plain, x.double())                     # without names, its input alone
+
+# ---- gradients that are 0 by a law, with rounding in place of digits
+
+class Centred(Module):
+    def forward(self, inp): return inp - inp.mean(0)
+    def bwd(self, out, inp): inp.g = out.g - out.g.mean(0)
+
+class Soft(Module):
+    def forward(self, inp): return softmax(inp)
+    def bwd(self, out, inp): softmax_grad(inp, out)
+
+class Sum(Module):
+    def forward(self, inp): return inp.sum(-1)
+    def bwd(self, out, inp): inp.g = out.g[:, None].expand(inp.shape).clone()
+
+def shifted(x, c): return (x + c).softmax(1)
+def shifted_grad(inp, out, c):
+    inp.g = out * (out.g - (out.g * out).sum(1, keepdim=True))
+    c.g = inp.g.sum(1, keepdim=True)
+def twice_too_much(inp, out, c): shifted_grad(inp, out, c); inp.g = inp.g * (1 + 2e-5)
+
+@pytest.mark.parametrize('seed', range(4))
+def test_gradients_that_are_0_by_a_law(seed):
+    torch.manual_seed(seed)
+    check_grads(Model([lin_of(3, 4), Centred()], Mse()), torch.randn(6, 3), torch.randn(6, 4))
+    check_grads(Model([Soft(), Sum()], Mse()), torch.randn(6, 3), torch.randn(6))
+    check_grads(shifted, shifted_grad, torch.randn(4, 5), torch.randn(4, 1))
+    assert 'inp.g is wrong' in said(shifted, twice_too_much, torch.randn(4, 5), torch.randn(4, 1))
+    class Biased(Lin):
+        def bwd(self, out, inp): super().bwd(out, inp); self.b.g = self.b.g + 1e-6
+    layers = [Biased(torch.randn(3, 4), torch.randn(4)), Centred()]
+    assert 'b.g is wrong' in said(Model(layers, Mse()), torch.randn(6, 3), torch.randn(6, 4))
+
+def test_confident_scores():
+    check_grads(cross_entropy, cross_entropy_grad, 8*torch.randn(150, 10),
+                torch.randint(10, (150,)))
+    check_grads(cross_entropy, cross_entropy_grad,
+                torch.tensor([[50., -50, 0], [100, 0, 0]]), torch.tensor([0, 0]))

@@ -1,5 +1,6 @@
 """Modules that hold anything: what is learned, what is kept, what must not change by the way."""
 import copy, pickle
+from collections import deque
 import pytest, torch
 from torch.testing import assert_close
 from backprop_nb.all import *
@@ -222,3 +223,141 @@ def test_code_in_the_manner_of_the_sources():
     for g, p in zip(got, (w1, b1, w2, b2)): assert_close(g, p.g)
     fit(model, SGD(model.parameters(), 0.01), (x, y), 2, progress=False)
     assert [id(p) for p in model.parameters()] == [id(p) for p in (w1, b1, w2, b2)]
+
+# ---- what would be lost, or wrong without a word
+
+class Same(Module):
+    def __init__(self, **held): vars(self).update(held)
+    def forward(self, inp): return inp * 1.
+    def bwd(self, out, inp): inp.g = out.g
+
+@pytest.mark.parametrize('held, words', [
+    (lambda: {'ls': {lin_of(3, 3)}}, 'inside of ls, a set'),
+    (lambda: {'ls': frozenset([torch.ones(3)])}, 'inside of ls, a frozenset'),
+    (lambda: {'ls': deque([lin_of(3, 3)])}, 'inside of ls, a deque'),
+    (lambda: {'ls': torch.nn.Linear(3, 3)}, 'inside of ls, a Linear'),
+    (lambda: {'out': lin_of(3, 3)}, 'the name out is taken'),
+    (lambda: {'args': torch.ones(3)}, 'the name args is taken'),
+    (lambda: {'training_': 3, 'eval': torch.ones(3)}, 'the name eval is taken'),
+    (lambda: {'buffers': [lin_of(3, 3)]}, 'the name buffers is taken'),
+    (lambda: {'not_learned': ('mena',)}, 'not_learned names mena'),
+    (lambda: {'d': {'a.b': torch.ones(2), 'a': {'b': torch.ones(2)}}}, 'one dotted name')])
+@pytest.mark.parametrize('use', [lambda m: Model([m], Mse()).state(), lambda m: m.state(),
+                                 lambda m: (m(torch.randn(2, 3)), m.state())])
+def test_what_would_be_lost_is_refused(held, words, use):
+    with pytest.raises(TypeError, match=words): use(Same(**held()))
+
+def test_what_belongs_to_a_class_is_refused():
+    class Shared(Same): w = torch.ones(3)
+    with pytest.raises(TypeError, match='w belongs to the class'): Model([Shared()], Mse())
+
+def test_not_learned_as_a_text_and_in_subclasses():
+    class Mean(Same):
+        not_learned = 'mean'
+        def __init__(self): self.m, self.mean = torch.ones(3), torch.zeros(3)
+    class More(Mean):
+        not_learned = 'var',
+        def __init__(self): super().__init__(); self.var = torch.ones(3)
+    assert [n for n, _ in Mean().named_parameters()] == ['m']
+    assert [n for n, _ in More().named_buffers()] == ['mean', 'var']
+
+def test_a_name_that_held_nothing_at_first():
+    class Mask(Same):
+        def __init__(self): self.mask, self.seen = None, []
+        def forward(self, inp):
+            self.mask = torch.ones_like(inp)
+            self.seen.append(inp)
+            return inp * 1.
+    model = Model([lin_of(4, 3), Mask()], Mse())
+    model(torch.randn(5, 4), torch.randn(5, 3))
+    assert [*model.state()] == ['layers.0.w', 'layers.0.b']
+
+def test_looking_settles_nothing():
+    layer = Same()
+    assert 'Same()' in repr(layer) and not layer.parameters()
+    layer.w = torch.ones(3)
+    assert len(layer.parameters()) == 1
+    class Net(Model):
+        def __init__(self): super().__init__([Relu()], Mse()); self.scale = torch.ones(3)
+    assert [*Net().state()] == ['scale']
+
+class Into(Module):
+    "Writes into what it gets."
+    def forward(self, inp): return inp.mul_(2)
+    def bwd(self, out, inp): inp.g = 2*out.g
+
+def test_layers_that_write_into_what_they_get():
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model = Model([lin_of(4, 3), Sigmoid(), Into(), lin_of(3, 3)], Mse())
+    model(x, y)
+    with pytest.raises(RuntimeError, match='output of Sigmoid was changed'): model.backward()
+    with pytest.raises(RuntimeError, match='writes into the input'):
+        Model([Into(), lin_of(4, 3)], Mse())(x, y)
+
+def test_gradients_of_another_shape():
+    class Wide(Module):
+        def forward(self, inp): return 2*inp
+        def bwd(self, out, inp): inp.g = 2*out.g.mean(0, keepdim=True)
+    model = Model([lin_of(4, 3), Kept(), Wide()], Mse())
+    model(torch.randn(5, 4), torch.randn(5, 3))
+    with pytest.raises(ValueError, match=r'Wide: bwd has written \(1, 3\) into .g of argument 0'):
+        model.backward()
+
+def test_a_parameter_of_the_loss():
+    class Loss(Module):
+        def __init__(self, w): self.w = w
+        def forward(self, inp, targ): return cross_entropy(inp @ self.w, targ)
+        def bwd(self, out, inp, targ):
+            z = inp @ self.w
+            cross_entropy_grad(z, targ, out)
+            inp.g, self.w.g = z.g @ self.w.t(), inp.t() @ z.g
+    w = torch.randn(3, 3)
+    model = Model([lin_of(4, 3)], Loss(w))
+    assert [n for n, _ in model.named_parameters()][-1] == 'loss.w'
+    check_grads(model, torch.randn(5, 4), torch.randint(3, (5,)))
+    with pytest.raises(ValueError, match='in common'): Model([Lin(w, torch.zeros(3))], Loss(w))
+
+def test_a_check_leaves_no_graph_in_buffers():
+    class Mean(Module):
+        not_learned = 'mean',
+        def __init__(self): self.mean = torch.zeros(3)
+        def forward(self, inp): self.mean.lerp_(inp.mean(0), 0.1); return 2*inp
+        def bwd(self, out, inp): inp.g = 2*out.g
+    layer = Mean()
+    check_grads(layer, torch.randn(5, 3))
+    assert layer.mean.grad_fn is None and not layer.mean.any() and copy.deepcopy(layer)
+
+def test_buffers_that_are_not_finite_end_a_training():
+    class Grows(Same):
+        not_learned = 'b',
+        def forward(self, inp): self.b = self.b / 0; return inp * 1.
+    model = Model([lin_of(4, 3), Grows(b=torch.ones(3))], Mse())
+    opt = SGD(model.parameters(), 0.1)
+    with pytest.raises(FloatingPointError, match='layers.1.b'):
+        fit(model, opt, (torch.randn(5, 4), torch.randn(5, 3)), 1, progress=False)
+    assert torch.equal(model.state()['layers.1.b'], torch.ones(3))
+
+def test_parameters_that_are_exchanged_on_the_way():
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    layer = lin_of(4, 3)
+    for there, back in [(lambda: layer(x), lambda: layer.backward()),
+                        (lambda m=Model([layer], Mse()): m(x, y), lambda m: m.backward())]:
+        model = Model([layer], Mse())
+        there() if there.__code__.co_argcount == 0 else model(x, y)
+        layer.w = layer.w - 0.1
+        with pytest.raises(RuntimeError, match='w is another tensor'):
+            back() if back.__code__.co_argcount == 0 else back(model)
+
+def test_looking_changes_no_counter_and_no_list():
+    class Counts(Same):
+        def __init__(self): self.n, self.seen, self.kept = torch.tensor(0), [], {}
+        def forward(self, inp):
+            self.n += 1; self.seen.append(inp); self.kept['inp'] = inp
+            return inp * 1.
+    model, x, y = Model([lin_of(4, 3), Counts()], Mse()), torch.randn(5, 4), torch.randn(5, 3)
+    model(x, y)
+    held = vars(model.layers[1])
+    before = held['n'].item(), len(held['seen']), held['kept']['inp']
+    model.predict(torch.randn(6, 4))
+    assert before[:2] == (held['n'].item(), len(held['seen'])) == (1, 1)
+    assert held['kept']['inp'] is before[2]

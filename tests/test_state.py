@@ -67,6 +67,20 @@ def test_weights_alone(saved, tmp_path):
     with pytest.raises(RuntimeError, match='holds no optimizer'):
         load_state(tmp_path/'weights.safetensors', other, opt)
 
+def test_parameters_of_torch(tmp_path):
+    a, b = (Lin(torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(2)))
+            for _ in 'ab')
+    save_state(tmp_path/'lin', a)
+    load_state(tmp_path/'lin', b)
+    assert torch.equal(a.w, b.w) and b.w.requires_grad
+
+def test_what_cannot_be_written_into(tmp_path):
+    a, b = Lin(torch.randn(3, 2), torch.ones(2)), Lin(torch.randn(3, 2), torch.ones(1).expand(2))
+    save_state(tmp_path/'lin', a)
+    before = b.w.clone()
+    with pytest.raises(RuntimeError, match='b cannot be written'): load_state(tmp_path/'lin', b)
+    assert torch.equal(b.w, before)
+
 def test_a_single_layer(tmp_path):
     a, b = (Lin(torch.randn(3, 2), torch.randn(2)) for _ in 'ab')
     save_state(tmp_path/'lin', a)
@@ -113,6 +127,7 @@ def spoiled(about, **change):
 H = {'train_loss': [1., 1.], 'valid_loss': [1., None], 'valid_acc': [None, None]}
 ODD = {'no t': dict(t=KeyError), 't below 0': dict(t=-1), 't a float': dict(t=1.5),
        't true': dict(t=True), 't a text': dict(t='7'), 't huge': dict(t=10**30),
+       'lr huge': dict(lr=1e39), 'lr a whole number too large': dict(lr=10**400),
        'no lr': dict(lr=KeyError), 'lr below 0': dict(lr=-1.), 'lr nan': dict(lr=float('nan')),
        'lr a text': dict(lr='fast'), 'lr none': dict(lr=None), 'no kind': dict(kind=KeyError),
        'another kind': dict(kind=['SGD', {}]), 'kind a number': dict(kind=3),
