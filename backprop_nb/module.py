@@ -117,7 +117,9 @@ class _Watcher(_Holder):
         if self._names is None: _use(self)
         self.args = self._watched = None            # nothing to go back from, should this fail
         self.out = out = self.forward(*args)
-        self.args,self._then,self._read = args, _counted(out), [*map(vars(self).get, self._own)]
+        self.args,self._read = args, [*map(vars(self).get, self._own)] if self._own else ()
+        try: self._then = out._version
+        except (AttributeError, RuntimeError): self._then = None    # no tensor, or not counted
         return out
     def _uses(self):
         "The tensors that `bwd` may read."
@@ -127,12 +129,9 @@ class _Watcher(_Holder):
         "Note the versions of these tensors; each change in place adds 1 to one."
         self._watched = used = self._uses()
         try: self._versions = [t._version for t in used]
-        except (AttributeError, RuntimeError):          # some are no tensors, or have no version
+        except (AttributeError, RuntimeError):
             self._watched = [t for t in used if isinstance(t, Tensor) and not t.is_inference()]
             self._versions = [t._version for t in self._watched]
-    def _unchanged(self):
-        _same_tensors(self)
-        if [t._version for t in self._watched] != self._versions: raise OrderError(_changed(self))
     def __getstate__(self): return vars(self) | {'_watched': None, '_then': None}  # counts anew
 
 # %% ../nbs/07_module.ipynb #4be17d66
@@ -158,8 +157,14 @@ def _same_tensors(module):
             raise OrderError(f'{type(module).__name__}: {n} is another tensor than in the forward '
                              'pass; call it again first, and write into a parameter in place')
 
+# %% ../nbs/07_module.ipynb #cb33614c
+def _unchanged(module):
+    "Refuse a way back through what has been exchanged or changed in place."
+    _same_tensors(module)
+    if [t._version for t in module._watched] != module._versions: raise OrderError(_changed(module))
+
 # %% ../nbs/07_module.ipynb #c1538a65
-def _shaped(module):
+def _misshapen(module):
     "Refuse gradients that would broadcast to the shape of what they are for."
     for k,t in enumerate(module.args):
         g = getattr(t, 'g', None)
@@ -203,11 +208,13 @@ class Module(_Watcher):
         "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
-        if self._watched: self._unchanged()
+        if self._watched: _unchanged(self)
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
         finally: del self.input_grad                # back to the True of the class
-        _shaped(self)
+        for t in self.args:
+            g = getattr(t, 'g', None)
+            if g is not None and g.shape != t.shape: _misshapen(self)
     def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
 
@@ -277,7 +284,7 @@ def _joined(model, x):
         if after.args is None or after.args[0] is not layer.out:
             raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
                              'follows it, has been called by itself since; call the model again')
-        if layer._then is not None and _counted(layer.out) != layer._then:
+        if layer._then is not None and layer.out._version != layer._then:
             raise OrderError(f'Model: the output of {type(layer).__name__} was changed in place, '
                              'by a later layer or since; want a new tensor there')
         if layer._own: _same_tensors(layer)
