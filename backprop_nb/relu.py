@@ -19,6 +19,13 @@ def relu(x:Tensor, # any shape, floating point
     fits('relu', 'x ...', x)
     return x.relu()
 
+# %% ../nbs/04_relu.ipynb #9d41c7e0
+def _gated(up, out):
+    "What has arrived, but 0 where the output is 0."
+    if up.numel() > 4000 and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
+        return out.sign().mul_(up)
+    return up.masked_fill(out <= 0, 0)
+
 # %% ../nbs/04_relu.ipynb #22358813
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape
               out:Tensor, # what went out, same shape; `out.g` is the upstream gradient
@@ -28,10 +35,7 @@ def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the sam
     `out` must be `relu(inp)`, above 0 where the gate is open. Raises `ValueError` for another shape
     of `out`, `TypeError` for another dtype and for integers, and what `upstream` raises."""
     fits('relu_grad', 'inp ..., out ...', inp, out)
-    up = upstream(out, 'relu_grad')
-    inp.g = out.sign().mul_(up)
-    if not math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):     # 0 times inf is nan
-        inp.g = up.masked_fill(out <= 0, 0)
+    inp.g = _gated(upstream(out, 'relu_grad'), out)
 
 # %% ../nbs/04_relu.ipynb #3077393f
 Op('relu', relu, relu_grad, torch.relu, lambda r: [r('...')]);
