@@ -85,7 +85,7 @@ def _use(module):
     "From now on it is settled what is held."
     module._names,fixed = tuple(_names_of(module)), _not_learned(module)
     module._own = [n for n in module._names if n not in fixed
-                   and isinstance(vars(module)[n], Tensor)]
+                   and isinstance(t := vars(module)[n], Tensor) and t.is_floating_point()]
     module._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(module))
 
 # %% ../nbs/07_module.ipynb #6e2b95d1
@@ -123,7 +123,7 @@ class _Watcher(_Holder):
         return out
     def _uses(self):
         "The tensors that `bwd` may read."
-        lists = [t for _,t in _inside(self)] if self._lists else []
+        lists = self.parameters() if self._lists else []
         return [*self.args, self.out, *[vars(self).get(n) for n in self._own], *lists]
     def _watch(self):
         "Note the versions of these tensors; each change in place adds 1 to one."
@@ -214,7 +214,7 @@ class Module(_Watcher):
         finally: del self.input_grad                # back to the True of the class
         for t in self.args:
             g = getattr(t, 'g', None)
-            if g is not None and g.shape != t.shape: _misshapen(self)
+            if g is not None and getattr(g, 'shape', 0) != t.shape: _misshapen(self)
     def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
 
@@ -305,12 +305,13 @@ def _as_before(module):
     "Put back afterwards what all modules inside remember, and their mode."
     kept = [(m, dict(vars(m))) for m in module.modules()]
     lists = [(v, v.copy()) for _,held in kept for v in held.values() if isinstance(v, (list, dict))]
-    numbers = [(t, t.clone()) for t in module.buffers()]
+    numbers = [(t, t.clone(), _counted(t)) for t in module.buffers()]
     try: yield
     finally:
         for m,before in kept: vars(m).clear(); vars(m).update(before)
         for v,before in lists: v.clear(); (v.update if isinstance(v, dict) else v.extend)(before)
-        for t,before in numbers: t.copy_(before)
+        for t,before,count in numbers:
+            if count is None or count != _counted(t): t.copy_(before)
 
 # %% ../nbs/07_module.ipynb #f80c25b6
 def _listing(model):

@@ -238,7 +238,7 @@ def _pair(name, data):
     if len(pair) != 2 or sizes[0] != sizes[1] or not sizes[0]:
         raise ShapeError(f'{name} has tensors of length {sizes}, want two of one length, 1 or more')
     x,y = pair
-    if x.device != y.device or x.is_meta or torch.strided not in (x.layout, y.layout):
+    if x.device != y.device or x.is_meta or {x.layout, y.layout} != {torch.strided}:
         raise DtypeError(f'{name} is {x.layout} on {x.device} and {y.layout} on {y.device}, want '
                          'two plain tensors on one device')
     return pair

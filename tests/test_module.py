@@ -361,3 +361,26 @@ def test_looking_changes_no_counter_and_no_list():
     model.predict(torch.randn(6, 4))
     assert before[:2] == (held['n'].item(), len(held['seen'])) == (1, 1)
     assert held['kept']['inp'] is before[2]
+
+def test_looking_between_there_and_back_with_counters_and_lists():
+    "What is not learned may change in a look, and is no change on the way."
+    class Counts(Same):
+        def __init__(self): self.n, self.ws = torch.tensor(0), [torch.tensor(0)]
+        def forward(self, inp): self.n += 1; self.ws[0] += 1; return inp * 1.
+    model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+    model.layers = [*model.layers[:2], Residual(Counts(), Listed(5)), *model.layers[2:]]
+    model(x, y); model.backward()
+    want = [p.g for p in model.parameters()]
+    model(x, y); model.predict(torch.randn(3, 4)); model.backward()
+    for p, g in zip(model.parameters(), want): assert_close(p.g, g)
+    assert model.layers[2].first.n == 2
+    with pytest.raises(RuntimeError, match='changed in place'):
+        model.layers[2].rest[0].ws[0].mul_(2); model.backward()
+
+def test_a_gradient_that_is_a_number():
+    class One(Module):
+        def forward(self, inp): return inp * 1.
+        def bwd(self, out, inp): inp.g = 1.
+    model = Model([lin_of(4, 3), One()], Mse())
+    model(torch.randn(5, 4), torch.randn(5, 3))
+    with pytest.raises(ValueError, match='One: bwd has written 1.0'): model.backward()

@@ -274,6 +274,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'fit': [
         (lambda: fitted(3), ArgumentError, 'data is int', 'TensorDataset'),
         (lambda: fitted((rand(3, 4), whole(4))), ShapeError, '3', '4', 'length'),
+        (lambda: fitted((rand(5, 4).to_sparse(), whole(5))), DtypeError, 'torch.sparse_coo'),
+        (lambda: fitted((rand(5, 4), whole(5).to('meta'))), DtypeError, 'on meta'),
         (lambda: fitted(valid=3), ArgumentError, 'valid is int', 'TensorDataset'),
         (lambda: fitted(epochs=-1), RangeError, 'epochs is -1', '0 or more'),
         (lambda: fitted(epochs=1.5), ArgumentError, 'epochs is 1.5', 'whole number'),
