@@ -6,6 +6,7 @@
 __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 
 # %% ../nbs/07_module.ipynb #ce6bdec2
+import operator
 from collections import deque
 from contextlib import contextmanager
 from torch import Tensor, nn
@@ -16,35 +17,37 @@ from .operation import _shared
 from .relu import relu, relu_grad
 
 # %% ../nbs/07_module.ipynb #1c7f4a90
-def _held(name, thing):
-    "Modules and tensors in an attribute, each with its dotted name; lists are gone through."
-    if isinstance(thing, (Tensor, Module)): yield name, thing
-    elif isinstance(thing, dict):
-        for k,t in thing.items(): yield from _held(f'{name}.{k}', t)
-    elif isinstance(thing, (list, tuple)): yield from _held(name, dict(enumerate(thing)))
+def _held(name, at, key):
+    "Modules and tensors at a place, each with dotted name and place; lists are gone through."
+    thing = at[key]
+    if isinstance(thing, (Tensor, Module)): yield name, thing, (at, key)
+    elif isinstance(thing, (dict, list, tuple)):
+        for k in [*thing] if isinstance(thing, dict) else range(len(thing)):
+            yield from _held(f'{name}.{k}', thing, k)
 
 def _inside(module):
     "What `module` itself holds: what it held when it was first called, or now, if it was not."
     names = _names_of(module) if module._names is None else module._names
-    for name in names: yield from _held(name, vars(module).get(name))
+    for name in names:
+        if name in vars(module): yield from _held(name, vars(module), name)
 
 def _everything(module, prefix='', seen=None):
-    "Dotted names and tensors at any depth, each tensor once, and whether it is learned."
+    "Dotted names and tensors at any depth, each tensor once, whether it is learned, and its place."
     seen,fixed = set() if seen is None else seen, _not_learned(module)
-    for name,t in _inside(module):
+    for name,t,place in _inside(module):
         if id(t) in seen: continue
         seen.add(id(t))
         if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen)
-        else: yield prefix + name, t, t.is_floating_point() and name.split('.')[0] not in fixed
+        else: yield prefix + name, t, t.is_floating_point() and name.split('.')[0] not in fixed, place
 
 # %% ../nbs/07_module.ipynb #4e175032
-_OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_own', '_lists',
-         '_watched', '_versions', '_then', '_read', '_settled', '_pairs', '_params', '_first'}
+_OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
+         '_then', '_before', '_settled', '_first'}
 
 def _names_of(module):
     "The attributes that lead to tensors and modules."
     _lost(module)
-    return [n for n,v in vars(module).items() if n not in _OURS and [*_held(n, v)]]
+    return [n for n in vars(module) if n not in _OURS and [*_held(n, vars(module), n)]]
 
 def _not_learned(module):
     "All names that the classes of a module, and itself, say are not learned."
@@ -56,7 +59,7 @@ def _modules(module):
     "This module and all modules inside of it, each once."
     found = {id(module): module}
     for m in (todo := [module]):
-        new = {id(t): t for _,t in _inside(m) if isinstance(t, Module) and id(t) not in found}
+        new = {id(t): t for _,t,_ in _inside(m) if isinstance(t, Module) and id(t) not in found}
         found |= new; todo += new.values()
     return todo
 
@@ -73,7 +76,7 @@ def _lost(module):
                 raise ArgumentError(f'{me}: {n} belongs to the class, want it set in __init__')
     for n,v in held.items():
         inner = v if isinstance(v, (set, frozenset, deque)) else [v]
-        if isinstance(v, nn.Module) or inner is v and [*_held(n, list(v))]:
+        if isinstance(v, nn.Module) or inner is v and [*_held(n, [[*v]], 0)]:
             raise ArgumentError(f'{me}: what is inside of {n}, a {type(v).__name__}, would not be '
                                 'found, want tensors and Modules in a list, tuple or dict')
     if (unknown := _not_learned(module) - {*held}):
@@ -82,20 +85,18 @@ def _lost(module):
 
 # %% ../nbs/07_module.ipynb #022f991b
 def _use(module):
-    "From now on it is settled what is held."
-    module._names,fixed = tuple(_names_of(module)), _not_learned(module)
-    module._own = [n for n in module._names if n not in fixed
-                   and isinstance(t := vars(module)[n], Tensor) and t.is_floating_point()]
-    module._lists = any('.' in n and isinstance(t, Tensor) for n,t in _inside(module))
+    "From now on it is settled what is held, and where what is learned lies."
+    if module._names is None: module._names = tuple(_names_of(module))
+    module._places = tuple(place for *_,learned,place in _everything(module) if learned)
 
 # %% ../nbs/07_module.ipynb #6e2b95d1
 class _Holder:
     "What holds tensors and modules, at any depth: parameters, buffers, and a mode."
     not_learned,training,_names = (),True,None
     def named_parameters(self)->list: # pairs (dotted name, tensor)
-        return [(name, t) for name,t,learned in _everything(self) if learned]
+        return [(name, t) for name,t,learned,_ in _everything(self) if learned]
     def named_buffers(self)->list: # pairs (dotted name, tensor)
-        return [(name, t) for name,t,learned in _everything(self) if not learned]
+        return [(name, t) for name,t,learned,_ in _everything(self) if not learned]
     def parameters(self)->list: return [t for _,t in self.named_parameters()]
     def buffers(self)->list: return [t for _,t in self.named_buffers()]
     def num_parameters(self)->int: return sum(p.numel() for p in self.parameters())
@@ -113,26 +114,21 @@ class _Holder:
 # %% ../nbs/07_module.ipynb #d95a0c3b
 class _Watcher(_Holder):
     "What remembers a call, and notices what is changed before the way back."
+    _places = _noted = _then = None
     def _run(self, *args):
-        if self._names is None: _use(self)
-        self.args = self._watched = None            # nothing to go back from, should this fail
+        if self._places is None: _use(self)
+        self.args = self._noted = None              # nothing to go back from, should this fail
         self.out = out = self.forward(*args)
-        self.args,self._read = args, [*map(vars(self).get, self._own)] if self._own else ()
         try: self._then = out._version
         except (AttributeError, RuntimeError): self._then = None    # no tensor, or not counted
+        self.args = args
         return out
-    def _uses(self):
-        "The tensors that `bwd` may read."
-        lists = self.parameters() if self._lists else []
-        return [*self.args, self.out, *[vars(self).get(n) for n in self._own], *lists]
-    def _watch(self):
-        "Note the versions of these tensors; each change in place adds 1 to one."
-        self._watched = used = self._uses()
-        try: self._versions = [t._version for t in used]
-        except (AttributeError, RuntimeError):
-            self._watched = [t for t in used if isinstance(t, Tensor) and not t.is_inference()]
-            self._versions = [t._version for t in self._watched]
-    def __getstate__(self): return vars(self) | {'_watched': None, '_then': None}  # counts anew
+    def _note(self, *used):
+        "Note these tensors, the parameters, and the versions: each change in place adds 1 to one."
+        if self._places is None: _use(self)
+        params = [at[key] for at,key in self._places]
+        self._noted = used,params,_versions_of([*used, *params])
+    def __getstate__(self): return vars(self) | {'_places': None, '_noted': None}   # anew in a copy
 
 # %% ../nbs/07_module.ipynb #4be17d66
 def _counted(t):
@@ -140,28 +136,35 @@ def _counted(t):
     try: return t._version
     except (AttributeError, RuntimeError): return None
 
-def _changed(module):
-    "What has been changed, and what to do."
-    called = {id(module.out): f'output of {type(module).__name__}'}
-    called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
-    called |= {id(t): name for name,t in module.state().items()}
-    now = zip(module._watched, module._versions)
-    names = dict.fromkeys(called[id(t)] for t,before in now if t._version != before)
-    return (f'{type(module).__name__}: {" and ".join(names)} changed in place since the forward '
-            'pass; gradients would mix old and new, so call it again first')
+def _versions_of(tensors):
+    try: return [t._version for t in tensors]
+    except (AttributeError, RuntimeError): return [*map(_counted, tensors)]
 
-def _same_tensors(module):
-    "Refuse a way back with other parameters than those of the way there."
-    for n,t in zip(module._own, module._read):
-        if vars(module).get(n) is not t:
-            raise OrderError(f'{type(module).__name__}: {n} is another tensor than in the forward '
-                             'pass; call it again first, and write into a parameter in place')
+def _changed(module):
+    "Raise the error that says what has been exchanged or changed."
+    me,(used,params,versions) = type(module).__name__, module._noted
+    held = [(name, t, (id(at), key)) for name,t,_,(at,key) in _everything(module)]
+    names = {place: name for name,_,place in held}
+    for (at,key),t in zip(module._places, params):
+        if not any(t is now for _,now,place in held if place == (id(at), key)):
+            raise OrderError(f'{me}: {names.get((id(at), key), key)} is another tensor than in the '
+                             'forward pass; call it again first, and write into it in place')
+    called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
+    called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
+    called |= {id(t): name for name,t,_ in held}
+    all = zip((*used, *params), versions)
+    names = dict.fromkeys(called[id(t)] for t,then in all if _counted(t) != then)
+    raise OrderError(f'{me}: {" and ".join(names)} changed in place since the forward pass; '
+                     'gradients would mix old and new, so call it again first')
 
 # %% ../nbs/07_module.ipynb #cb33614c
 def _unchanged(module):
     "Refuse a way back through what has been exchanged or changed in place."
-    _same_tensors(module)
-    if [t._version for t in module._watched] != module._versions: raise OrderError(_changed(module))
+    used,params,versions = module._noted
+    try: now = [at[key] for at,key in module._places]
+    except LookupError: now = []                        # a parameter was taken away
+    same = len(now) == len(params) and all(map(operator.is_, now, params))
+    if not same or _versions_of([*used, *params]) != versions: _changed(module)
 
 # %% ../nbs/07_module.ipynb #c1538a65
 def _misshapen(module):
@@ -180,13 +183,13 @@ def _told(module):
     held = {*(_names_of(module) if module._names is None else module._names)}
     for name,value in vars(module).items():
         if name in held:
-            for n,t in _held(name, value):
+            for n,t,_ in _held(name, vars(module), name):
                 yield f'{n} {t if isinstance(t, Module) else _shape_of(t)}'
         elif name not in _OURS and isinstance(value, (int, float, str)): yield f'{name}={value!r}'
 
 def _by_name(module):
     "All that a module holds, by dotted names; refuses two of one name."
-    named = [(name, t) for name,t,_ in _everything(module)]
+    named = [(name, t) for name,t,*_ in _everything(module)]
     if len({n for n,_ in named}) < len(named):
         raise ArgumentError(f'{type(module).__name__}: two tensors have one dotted name; want keys '
                             'without dots')
@@ -198,17 +201,16 @@ class Module(_Watcher):
 
     `bwd` reads `out.g` and writes `.g` of arguments and parameters, overwriting what was there: one
     call, one `backward`. Where `self.input_grad` is False it may leave out the input's gradient."""
-    input_grad,args,out,_watched = True,None,None,None
+    input_grad,args,out = True,None,None
     def __call__(self, *args):
         "Run `forward`, and remember arguments and output for `backward`."
-        self._run(*args)
-        self._watch()
+        self._note(*args, self._run(*args))
         return self.out
     def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
         "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
-        if self._watched: _unchanged(self)
+        if self._noted: _unchanged(self)
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
         finally: del self.input_grad                # back to the True of the class
@@ -271,26 +273,22 @@ def _checked(layers, loss):
 
 # %% ../nbs/07_module.ipynb #a3d7e914
 def _settle(model):
-    "Look through layers that are new: are they fit, what do they learn, where does it begin?"
+    "Look through layers that are new: are they fit, and where does what is learned begin?"
     model.layers = _checked(model.layers, model.loss)
-    model._settled = model.layers,model.loss
-    model._pairs = [*zip(model.layers, (*model.layers[1:], model.loss))]
-    model._params = model.parameters()
+    model._settled,model._places = (model.layers, model.loss), None
     model._first = next((k for k,l in enumerate(model.layers) if l.parameters()), len(model.layers))
 
 def _joined(model, x):
     "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
-    for layer,after in model._pairs:
-        if after.args is None or after.args[0] is not layer.out:
-            raise OrderError(f'Model: {type(layer).__name__} or {type(after).__name__}, which '
-                             'follows it, has been called by itself since; call the model again')
-        if layer._then is not None and layer.out._version != layer._then:
-            raise OrderError(f'Model: the output of {type(layer).__name__} was changed in place, '
-                             'by a later layer or since; want a new tensor there')
-        if layer._own: _same_tensors(layer)
-    for p in model._params:
-        if p is x: raise ReuseError('Model: its input is one of its parameters; the gradient is '
-                                    'the sum of both shares, and .g would hold only one')
+    if model._noted is None: return                     # a copy
+    used,params,_ = model._noted
+    for layer,out in zip(model.layers, used[2:]):
+        if layer.out is not out:
+            raise OrderError(f'Model: {type(layer).__name__} has been called by itself since; call '
+                             'the model again')
+    if [p for p in params if p is x]:
+        raise ReuseError('Model: its input is one of its parameters; the gradient is the sum of '
+                         'both shares, and .g would hold only one')
 
 # %% ../nbs/07_module.ipynb #f0acad20
 def _settled(model):
@@ -326,11 +324,15 @@ class _Layered(Module):
     "What a Model is made of, beside its lesson."
     _settled = None,None
     def _run(self, x, targ):
-        before = _counted(x)
-        super()._run(x, targ)
-        if _counted(x) == before: return self.out
-        raise OrderError('Model: a layer writes into the input; want a new tensor there')
-    def _uses(self): return [*self.args, self.out, *self._params]
+        self._before = _counted(x)
+        return Module._run(self, x, targ)
+    def _note(self, x, targ, loss):
+        super()._note(x, targ, *[m.out for m in self.layers], loss)
+        now,then = self._noted[2][:-1 - len(self._places)], [m._then for m in self.layers]
+        if now[0] == self._before and now[2:] == then: return
+        self.args,k = None, next((k for k,v in enumerate(then) if v != now[2 + k]), None)
+        what = 'input' if k is None else f'output of {type(self.layers[k]).__name__}'
+        raise OrderError(f'Model: a layer writes into the {what}; want a new tensor there')
     def __repr__(self): return _listing(self)
 
 # %% ../nbs/07_module.ipynb #1970fe3b

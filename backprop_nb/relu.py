@@ -22,9 +22,9 @@ def relu(x:Tensor, # any shape, floating point
 # %% ../nbs/04_relu.ipynb #9d41c7e0
 def _gated(up, out):
     "What has arrived, but 0 where the output is 0."
-    if up.numel() > 4000 and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
+    if up.numel() > 2500 and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
         return out.sign().mul_(up)
-    return up.masked_fill(out <= 0, 0)
+    return up.masked_fill(out.logical_not(), 0)
 
 # %% ../nbs/04_relu.ipynb #22358813
 def relu_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the same shape

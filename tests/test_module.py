@@ -289,10 +289,28 @@ class Into(Module):
 def test_layers_that_write_into_what_they_get():
     x, y = torch.randn(5, 4), torch.randn(5, 3)
     model = Model([lin_of(4, 3), Sigmoid(), Into(), lin_of(3, 3)], Mse())
-    model(x, y)
-    with pytest.raises(RuntimeError, match='output of Sigmoid was changed'): model.backward()
+    with pytest.raises(RuntimeError, match='writes into the output of Sigmoid'): model(x, y)
+    with pytest.raises(RuntimeError, match='backward before forward'): model.backward()
     with pytest.raises(RuntimeError, match='writes into the input'):
         Model([Into(), lin_of(4, 3)], Mse())(x, y)
+
+def test_parameters_that_are_exchanged_in_lists_and_blocks():
+    class Two(Module):
+        def __init__(self): self.held = [lin_of(4, 3), torch.randn(3)]
+        def forward(self, inp): return self.held[0](inp) + self.held[1]
+        def bwd(self, out, inp):
+            self.held[0].out.g = out.g
+            self.held[0].backward()
+            self.held[1].g = out.g.sum(0)
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model = Model([Two()], Mse())
+    for held, key, name in (model.layers[0].held, 1, 'layers.0.held.1'), \
+                           (vars(model.layers[0].held[0]), 'w', 'layers.0.held.0.w'):
+        model(x, y)
+        was, held[key] = held[key], held[key].clone()
+        with pytest.raises(RuntimeError, match=f'{name} is another tensor'): model.backward()
+        held[key] = was
+        model.backward()
 
 def test_gradients_of_another_shape():
     class Wide(Module):
