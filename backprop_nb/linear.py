@@ -13,15 +13,15 @@ from .gradcheck import upstream
 from .operation import Op, fits
 
 # %% ../nbs/05_linear.ipynb #5a1edbcc
-def lin(x:Tensor, # examples in rows (N, d)
+def lin(x:Tensor, # examples in rows (N, d), or (N, T, d): axes in front are all batch
         w:Tensor, # weights (d, m)
         b:Tensor, # biases (m,)
        )->Tensor: # (N, m)
     """Linear layer x @ w + b: z_ik = sum_j x_ij w_jk + b_k.
 
     Raises `ValueError` for shapes that do not fit, `TypeError` for integers and mixed dtypes."""
-    fits('lin', 'x N d, w d m, b m', x, w, b)
-    return torch.addmm(b, x, w)
+    fits('lin', 'x N ... d, w d m, b m', x, w, b)
+    return torch.addmm(b, x, w) if x.dim() == 2 else x @ w + b
 
 # %% ../nbs/05_linear.ipynb #b7ff61b9
 def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
@@ -33,12 +33,13 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
     """Gradients of `lin`: b.g = sum_i out.g_i, w.g = inp^T out.g, inp.g = out.g w^T.
 
     Raises as `lin` does, `ValueError` for an `out` of another shape, and what `upstream` raises."""
-    fits('lin_grad', 'inp N d, out N m, w d m, b m', inp, out, w, b)
+    fits('lin_grad', 'inp N ... d, out N ... m, w d m, b m', inp, out, w, b)
     up = upstream(out, 'lin_grad')
-    b.g = up.sum(0)
-    w.g = inp.t() @ up
+    rows,g = inp.flatten(0, -2), up.flatten(0, -2)      # (N, d) and (N, m) are that already
+    b.g = g.sum(0)
+    w.g = rows.t() @ g
     inp.g = up @ w.t() if input_grad else None
 
 # %% ../nbs/05_linear.ipynb #c94faa1d
 Op('lin', lin, lin_grad, lambda x, w, b: F.linear(x, w.t(), b),
-   lambda r: [r('N d'), r('d m'), r('m')]);
+   lambda r: [r(r.pick('N d', 'N T d')), r('d m'), r('m')]);

@@ -31,14 +31,16 @@ def _inside(module):
     for name in names:
         if name in vars(module): yield from _held(name, vars(module), name)
 
+# %% ../nbs/07_module.ipynb #1c7f4a91
 def _everything(module, prefix='', seen=None):
     "Dotted names and tensors at any depth, each tensor once, whether it is learned, and its place."
     seen,fixed = set() if seen is None else seen, _not_learned(module)
     for name,t,place in _inside(module):
         if id(t) in seen: continue
         seen.add(id(t))
-        if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen)
-        else: yield prefix + name, t, t.is_floating_point() and name.split('.')[0] not in fixed, place
+        if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen); continue
+        learned = t.is_floating_point() and name.split('.')[0] not in fixed
+        yield prefix + name, t, learned, place
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
@@ -130,7 +132,7 @@ class _Watcher(_Holder):
         self._noted = used,params,_versions_of([*used, *params])
     def __getstate__(self): return vars(self) | {'_places': None, '_noted': None}   # anew in a copy
 
-# %% ../nbs/07_module.ipynb #4be17d66
+# %% ../nbs/07_module.ipynb #4be17d65
 def _counted(t):
     "How often a tensor has been changed in place; None where that is not counted."
     try: return t._version
@@ -140,6 +142,7 @@ def _versions_of(tensors):
     try: return [t._version for t in tensors]
     except (AttributeError, RuntimeError): return [*map(_counted, tensors)]
 
+# %% ../nbs/07_module.ipynb #4be17d66
 def _changed(module):
     "Raise the error that says what has been exchanged or changed."
     me,(used,params,versions) = type(module).__name__, module._noted

@@ -21,46 +21,48 @@ def softmax(x:Tensor, # scores (N, C), a row for each example
            )->Tensor: # probabilities (N, C), each row adds up to 1
     """Probabilities p_ik = e^z_ik / sum_k' e^z_ik', safe for scores of any size.
 
-    Raises `ValueError` for anything but (N, C), `TypeError` for integers."""
-    fits('softmax', 'x N C', x)
-    return x.softmax(1)
+    More axes may stand in front. Raises `ValueError` for fewer than two, `TypeError` for
+    integers."""
+    fits('softmax', 'x N ... C', x)
+    return x.softmax(-1)
 
 # %% ../nbs/09_softmax.ipynb #2d8820d8
 def log_softmax(x:Tensor, # scores (N, C), a row for each example
                )->Tensor: # logarithms of the probabilities (N, C), none above 0
     """Logarithm of `softmax`, z_ik - log sum_k' e^z_ik'.
 
-    Finite wherever the differences between the scores of a row are. Raises `ValueError` for
-    anything but (N, C), `TypeError` for integers."""
-    fits('log_softmax', 'x N C', x)
-    return x.log_softmax(1)
+    Finite wherever the differences between the scores of a row are. More axes may stand in front.
+    Raises `ValueError` for fewer than two, `TypeError` for integers."""
+    fits('log_softmax', 'x N ... C', x)
+    return x.log_softmax(-1)
 
 # %% ../nbs/09_softmax.ipynb #3d7a5684
 def _labels(name, what, x, targ, out=None):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
-    if out is None: _,C = fits(name, f'{what} N C, targ N int64', x, targ)
-    else: _,C = fits(name, f'{what} N C, targ N int64, out', x, targ, out)
+    spec,loss = f'{what} N ... C, targ N ... int64', [] if out is None else [out]
+    *_,C = fits(name, spec + ', out'*len(loss), x, targ, *loss)
     low,high = (end.item() for end in targ.aminmax()) if targ.numel() else (0, 0)
     if targ.numel() and not 0 <= low <= high < C:
         raise RangeError(f'{name}: targ holds {low if low < 0 else high}, want labels from 0 to '
                          f'{C - 1}')
-    return targ.unsqueeze(1)
+    return targ.unsqueeze(-1)
 
 # %% ../nbs/09_softmax.ipynb #ae52d8f1
 def _along_rows(f, x):
-    "`f` of each row; for many rows it is faster down the columns of the transpose."
-    return f(x, 1) if len(x) < 8 else f(x.t(), 0).t()
+    "`f` of each row, rows under one another; many are faster down the columns of the transpose."
+    rows = x.flatten(0, -2)
+    return f(rows, 1) if len(rows) < 8 else f(rows.t(), 0).t()
 
 # %% ../nbs/09_softmax.ipynb #151fff97
 def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
         targ:Tensor, # labels (N,), int64, from 0 to C - 1
        )->Tensor: # the loss, a single number
-    """Negative log-likelihood of the labels, -1/N sum_i logp_i,targ_i.
+    """Negative log-likelihood of the labels, -1/N sum_i logp_i,targ_i; the mean of all rows.
 
-    Raises `ValueError` for shapes that do not fit and labels out of range, `TypeError` for labels
-    that are not int64 and for integers as `logp`."""
+    For scores (N, T, C) labels are (N, T). Raises `ValueError` for shapes that do not fit and
+    labels out of range, `TypeError` for labels that are not int64 and for integers as `logp`."""
     at = _labels('nll', 'logp', logp, targ)
-    return -logp.gather(1, at).mean()
+    return -logp.gather(-1, at).mean()
 
 # %% ../nbs/09_softmax.ipynb #55d2fd08
 def softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -68,11 +70,11 @@ def softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
                 )->None:
     """Gradient of `softmax`, p * (g - (g . p)) in each row, with p = `out` and g = `out.g`.
 
-    `out` must be `softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
+    `out` must be `softmax(inp)`. Raises `ValueError` for shapes that differ or have no rows,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
-    fits('softmax_grad', 'inp N C, out N C', inp, out)
+    fits('softmax_grad', 'inp N ... C, out N ... C', inp, out)
     p,up = _wide(out, upstream(out, 'softmax_grad'))
-    inp.g = (p * (up - (up * p).sum(1, keepdim=True))).to(inp.dtype)
+    inp.g = (p * (up - (up * p).sum(-1, keepdim=True))).to(inp.dtype)
 
 # %% ../nbs/09_softmax.ipynb #527f80b4
 def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -80,11 +82,11 @@ def log_softmax_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
                     )->None:
     """Gradient of `log_softmax`, g - p * sum(g) in each row, with p = e^out and g = `out.g`.
 
-    `out` must be `log_softmax(inp)`. Raises `ValueError` for shapes other than (N, C) for both,
+    `out` must be `log_softmax(inp)`. Raises `ValueError` for shapes that differ or have no rows,
     `TypeError` for integers and mixed dtypes, and what `upstream` raises."""
-    fits('log_softmax_grad', 'inp N C, out N C', inp, out)
+    fits('log_softmax_grad', 'inp N ... C, out N ... C', inp, out)
     logp,up = _wide(out, upstream(out, 'log_softmax_grad'))
-    inp.g = (up - logp.exp() * up.sum(1, keepdim=True)).to(inp.dtype)
+    inp.g = (up - logp.exp() * up.sum(-1, keepdim=True)).to(inp.dtype)
 
 # %% ../nbs/09_softmax.ipynb #1317d3e7
 def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` (N, C)
@@ -96,7 +98,7 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels('nll_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'nll_grad')
-    inp.g = torch.zeros_like(inp).scatter_(1, at, -up / max(len(at), 1))   # no digit: not 1/0
+    inp.g = torch.zeros_like(inp).scatter_(-1, at, -up / max(at.numel(), 1))   # no digit: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
 def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
@@ -108,7 +110,7 @@ def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
     shapes that do not fit and labels out of range, `TypeError` for labels that are not int64 and
     for integers as `logits`."""
     _labels('cross_entropy', 'logits', logits, targ)
-    return F.nll_loss(_along_rows(torch.log_softmax, logits), targ)
+    return F.nll_loss(_along_rows(torch.log_softmax, logits), targ.flatten())
 
 # %% ../nbs/09_softmax.ipynb #551ba7ad
 def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
@@ -118,11 +120,11 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     """Gradient of `cross_entropy`, upstream/N * (softmax(inp) - one_hot(targ)).
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
-    at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
+    at = _labels('cross_entropy_grad', 'inp', inp, targ, out).flatten(0, -2)
     up = _arrived(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     p = _along_rows(torch.softmax, inp)
-    inp.g = p.scatter_(1, at, -1, reduce='add').mul_(scale).contiguous()
+    inp.g = p.scatter_(1, at, -1, reduce='add').mul_(scale).contiguous().view(inp.shape)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):
@@ -131,11 +133,17 @@ class CrossEntropy(Module):
     def bwd(self, out, inp, targ): cross_entropy_grad(inp, targ, out)
 
 # %% ../nbs/09_softmax.ipynb #dffe7928
-def _labelled(r): return [r('N C'), r.labels('N', 'C')]
+def _rowed(r): return [r(r.pick('N C', 'N T C'))]
 
-Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, 1), lambda r: [r('N C')], cancels=True)
-Op('log_softmax', log_softmax, log_softmax_grad, lambda x: F.log_softmax(x, 1),
-   lambda r: [r('N C')], cancels=True)
-Op('nll', nll, nll_grad, F.nll_loss, _labelled)
-Op('cross_entropy', cross_entropy, cross_entropy_grad, F.cross_entropy, _labelled,
+def _labelled(r):
+    rows = r.pick('N', 'N T')
+    return [r(f'{rows} C'), r.labels(rows, 'C')]
+
+def _flat(f): return lambda x, targ: f(x.flatten(0, -2), targ.flatten())
+
+Op('softmax', softmax, softmax_grad, lambda x: F.softmax(x, -1), _rowed, cancels=True)
+Op('log_softmax', log_softmax, log_softmax_grad, lambda x: F.log_softmax(x, -1), _rowed,
+   cancels=True)
+Op('nll', nll, nll_grad, _flat(F.nll_loss), _labelled)
+Op('cross_entropy', cross_entropy, cross_entropy_grad, _flat(F.cross_entropy), _labelled,
    cancels=True);

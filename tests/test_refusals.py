@@ -361,15 +361,18 @@ def test_values_refused(row):
 # ---- what the records say: the letters that a recipe gives to its tensors must fit, and one dtype
 
 class Recipe(Draw):
-    """Inputs of which tensor number `bad` has one axis more, or axis `axis` one longer; `axes` are
-    those of all tensors that were asked for."""
+    """Inputs of which tensor number `bad` has one axis more, or only one where any number may stand
+    in front, or axis `axis` one longer; `axes` are those of all tensors that were asked for."""
     def __init__(self, bad=None, axis=None):
         super().__init__(torch.float32)
-        self.axes, self.bad, self.axis = [], bad, axis
+        self.axes, self.bad, self.axis, self.free = [], bad, axis, []
+    def pick(self, *options):
+        if 'N T' in f'{options[-1]}': self.free += options
+        return options[0]
     def spoiled(self, axes, made):
         self.axes.append(axes.split())
         if len(self.axes) - 1 != self.bad: return made
-        if self.axis is None: return made[None]
+        if self.axis is None: return made[0] if axes in self.free else made[None]
         return torch.cat([made, made.narrow(self.axis, 0, 1)], self.axis)
     def __call__(self, axes, *change): return self.spoiled(axes, super().__call__(axes, *change))
     def labels(self, axes, classes): return self.spoiled(axes, super().labels(axes, classes))
