@@ -53,7 +53,7 @@ def test_drawing():
     assert [ast.unparse(u)[:8] for u in tree.body if u in drawing(tree.body)] == [
         '_INK = 1', 'def _siz', 'def show', 'def _lin']
 
-CELLS = ['import sys\nif "google.colab" in sys.modules:\n    %pip install x',
+CELLS = ['if not ready():\n    %pip install x',
          'n = []\nopen("file", "w").write("kept")',
          '#| export\ndef f(x):\n    n.append(x)\n    while not n: pass\n    return -x',
          'assert open("file").read() == "kept"']

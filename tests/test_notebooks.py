@@ -8,7 +8,6 @@ import backprop_nb.all
 from backprop_nb.operation import OPS
 
 CFG = sync.settings()
-SETUP = f"import sys\nif 'google.colab' in sys.modules:\n    %pip install -q {CFG['lib_name']}"
 RHYTHM = ['Where we are', 'Forward', 'Wiggle it', 'One entry', 'All entries', 'In code', 'Check it',
           'Common slips', 'In short']
 
@@ -51,7 +50,7 @@ def test_opening(nb, path):
     assert first.cell_type == 'markdown' and title.startswith('# ')
     assert summary.startswith('> ') and blank == ''
     assert badge == sync.badge(path.stem, CFG)
-    assert setup.cell_type == 'code' and setup.source == SETUP
+    assert setup.cell_type == 'code' and setup.source == sync.setup(CFG)
 
 def test_cells_are_short(nb):
     wide = [(i, line) for i, line in code_lines(nb) if len(line) > 100]

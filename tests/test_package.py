@@ -123,11 +123,13 @@ def test_citation():
 
 def test_release_is_by_trusted_publishing():
     flow = yaml.safe_load(read('.github/workflows/release.yml'))
-    build, publish = flow['jobs']['build'], flow['jobs']['publish']
-    assert flow['permissions'] == {'contents': 'read'} and 'permissions' not in build
+    test, build, publish = flow['jobs'].values()
+    assert flow['permissions'] == {'contents': 'read'}
+    assert 'permissions' not in test and 'permissions' not in build
     assert publish['permissions'] == {'id-token': 'write'} and publish['environment'] == 'release'
-    assert publish['needs'] == 'build'
-    steps = [s.get('run') or s['uses'] for s in build['steps'] + publish['steps']]
+    assert (build['needs'], publish['needs']) == ('test', 'build')
+    assert all('uses' in s for s in publish['steps']), 'no code of ours where the rights are'
+    steps = [s.get('run') or s['uses'] for job in flow['jobs'].values() for s in job['steps']]
     wanted = ['make test', '-m build', 'twine check --strict', 'upload-artifact',
               'download-artifact', 'pypa/gh-action-pypi-publish@']
     at = [next(i for i, step in enumerate(steps) if what in step) for what in wanted]
@@ -138,7 +140,7 @@ def hosts(text):
     return re.findall(r'\b(?:pypi|pythonhosted|npmjs)\.(?:org|com|io)\b', text)
 
 def test_no_file_names_the_host_of_a_registry(copy):
-    texts = {'', *'.py .md .ipynb .ini .yml .toml .cff .html .js .css .svg .in'.split()}
+    texts = {'', *'.py .md .ipynb .ini .yml .toml .cff .html .js .css .svg .in .txt'.split()}
     found = {p.relative_to(copy).as_posix(): hosts(p.read_text(encoding='utf-8'))
              for p in copy.rglob('*') if p.is_file() and p.suffix in texts}
     assert found and not {n: h for n, h in found.items() if h}

@@ -127,6 +127,14 @@ def test_links_to_the_project():
     assert sync.relink(old, 'x', cfg) == f"{cfg['git_url']}/blob/{cfg['branch']}/nbs/a.ipynb"
     assert sync.relink(other, 'x', cfg) == other
 
+@pytest.mark.parametrize('name', ['index', '04_relu'])
+def test_set_up_follows_the_settings(name):
+    cfg = {**sync.settings(), 'git_url': 'https://example.com/mine'}
+    text = (ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf-8')
+    new = sync.set_up(text, cfg)
+    assert 'pip install git+https://example.com/mine' in new and new == sync.set_up(new, cfg)
+    assert sync.set_up(new, sync.settings()) == text
+
 def test_fold():
     codes = '#| export\n#| fold Show the checks\n1', '2'
     book = new_notebook(cells=[*map(new_code_cell, codes)])

@@ -1,9 +1,11 @@
-"The wheel holds what it should; with it each notebook gives its saved outputs; as on Colab, too."
-import os, subprocess, sys, zipfile
+"""The wheel holds what it should; with it each notebook gives its saved outputs; without it the
+set-up cell gets it, or says how."""
+import os, re, subprocess, sys, zipfile
 import nbformat, pytest
+from conftest import copied
 from outputs import compare
 from run_course import ROOT, run
-from sync import settings
+from sync import settings, setup
 
 CFG = settings()
 VENV = ROOT/'_build'/'clean-venv'
@@ -27,11 +29,6 @@ def peer(args): return args[1][0] if isinstance(args[1], tuple) else None  # Non
 for name in ('connect', 'connect_ex'): guard(name, peer)
 for name in ('getaddrinfo', 'gethostbyname', 'gethostbyname_ex'): guard(name, lambda args: args[0])
 '''
-COLAB = '''
-import sys, types
-for name in ('google', 'google.colab'): sys.modules[name] = types.ModuleType(name)
-'''
-
 def python(*args, **kwargs): return subprocess.run([PYTHON, *args], check=True, text=True, **kwargs)
 
 @pytest.fixture(scope='module')
@@ -89,29 +86,70 @@ def test_notebook_alone(path, env, tmp_path):
     if bad: pytest.fail('\n'.join(bad), pytrace=False)
     assert not log.exists(), log.read_text()
 
+CHAPTER = ROOT/'nbs'/'04_relu.ipynb'
+
 @pytest.fixture
-def colab(env, wheel, tmp_path):
-    "As on Colab: what the package requires is there, the package is not; pip finds it in a folder."
+def bare(env, tmp_path):
+    """As on Colab or Kaggle, or in a JupyterLab of one's own: what the package requires is there,
+    the package is not, and pip finds nothing."""
     name = CFG['lib_name']
-    (tmp_path/'sitecustomize.py').write_text(NO_NETWORK + COLAB)
+    (tmp_path/'sitecustomize.py').write_text(NO_NETWORK)
     python('-m', 'pip', 'uninstall', '-q', '-y', name, env=env)
     yield {**env, 'PYTHONPATH': str(tmp_path), 'NETWORK_LOG': str(tmp_path/'network.log'),
-           'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(wheel.parent)}
+           'PIP_NO_INDEX': '1', 'PIP_CONFIG_FILE': os.devnull, 'PIP_FIND_LINKS': str(tmp_path)}
+    python('-m', 'pip', 'uninstall', '-q', '-y', name, env=env)
+
+@pytest.fixture
+def restored(env, wheel):
+    "The wheel is there again after the test."
+    yield
     python('-m', 'pip', 'install', '-q', '--force-reinstall', '--no-deps', wheel, env=env)
 
 def installed(env):
     out = python('-m', 'pip', 'list', '--format=freeze', env=env, stdout=subprocess.PIPE).stdout
     return set(out.split('\n'))
 
-def test_colab(colab, tmp_path):
-    path, before = ROOT/'nbs'/'04_relu.ipynb', installed(colab)
-    saved = nbformat.read(path, as_version=4)
+def said(r): return ''.join(o.text for o in r.nb.cells[1].outputs)
+
+def test_set_up_gets_the_package(restored, bare, wheel, tmp_path):
+    saved, before = nbformat.read(CHAPTER, as_version=4), installed(bare)
     assert not any(p.startswith(CFG['lib_name']) for p in before)
-    r = run(path, python=PYTHON, env=colab)
+    r = run(CHAPTER, python=PYTHON, env={**bare, 'PIP_FIND_LINKS': str(wheel.parent)})
     if r.error: pytest.fail(r.error, pytrace=False)
     assert not (tmp_path/'network.log').exists(), (tmp_path/'network.log').read_text()
-    after = installed(colab)
+    after = installed(bare)
     assert before < after and after - before == {f"{CFG['lib_name']}=={CFG['version']}"}
-    assert r.nb.cells[1].outputs and not saved.cells[1].outputs  # pip has said something
+    assert said(r) and not saved.cells[1].outputs  # pip has said something
     r.nb.cells[1].outputs = []
     assert not compare(saved, r.nb)
+
+def test_set_up_says_how(restored, bare):
+    "One sentence with the fallback, no traceback, and the notebook stops there."
+    r = run(CHAPTER, python=PYTHON, env=bare)
+    assert r.error.startswith('cell 2: ') and not r.nb.cells[2].get('outputs')
+    assert {o.output_type for o in r.nb.cells[1].outputs} == {'stream'}
+    last = said(r).strip().split('\n')[-1]
+    assert last.startswith('UsageError: pip could not install') and CFG['git_url'] in last
+    assert 'Traceback' not in said(r)
+
+def test_set_up_in_a_clone(restored, bare, tmp_path):
+    "The notebook takes the package that lies beside it, even where pip can do nothing."
+    clone = copied(tmp_path)
+    r = run(CHAPTER, python=PYTHON, env=bare, folder=clone/CFG['nbs_path'])
+    assert not r.error
+
+@pytest.mark.parametrize('platform, lacking, pip', [
+    ('linux', {}, 0), ('linux', {'torch'}, 1), ('linux', {'backprop_nb'}, 1),
+    ('emscripten', {'torch'}, 0)])
+def test_set_up_asks_pip_where_that_can_help(monkeypatch, platform, lacking, pip):
+    import importlib.util
+    from IPython.core.error import UsageError
+    asked = []
+    real = importlib.util.find_spec
+    monkeypatch.setattr(sys, 'platform', platform)
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda m: None if m in lacking else real(m))
+    code = re.sub('^( *)%pip.*', r'\1asked.append(1)', setup(CFG), flags=re.M)
+    try: exec(code, dict(asked=asked))
+    except UsageError: assert lacking
+    else: assert not lacking
+    assert len(asked) == pip

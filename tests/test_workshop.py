@@ -1,6 +1,8 @@
 "What GitHub, Binder, a devcontainer, pre-commit and make read is sound, and fits together."
-import json, os, re
+import json, os, re, shutil, subprocess, sysconfig
 import pytest, yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from run_course import ROOT
 from sync import settings
 
@@ -17,12 +19,27 @@ def version(text): return tuple(map(int, text.split('.')))
 PYTHONS = re.findall(r"Python :: (3\.\d+)'", read('setup.py'))
 TARGETS = set(re.search(r'^\.PHONY: (.*)', read('Makefile'), re.M)[1].split()) - {'help', 'FORCE'}
 
+def every(key, tree):
+    "The values of `key` at any depth of what YAML holds."
+    if isinstance(tree, list): return [v for x in tree for v in every(key, x)]
+    if not isinstance(tree, dict): return []
+    return [v for k, x in tree.items() for v in ([x] if k == key else every(key, x))]
+
+def loose(text):
+    "The actions that are not pinned by a commit with its version beside it; in every file of YAML."
+    found = every('uses', yaml.safe_load(text))
+    pinned = [m[1] for m in re.finditer(rf'\buses: *{PINNED.pattern} *$', text, re.M)]
+    return [u for u in found if u.split('@')[0] not in pinned or not re.search('@[0-9a-f]{40}$', u)]
+
+@pytest.mark.parametrize('path', sorted(GITHUB.rglob('*.y*ml')), ids=lambda p: p.name)
+def test_actions_are_pinned(path): assert not loose(path.read_text(encoding='utf-8'))
+
 @pytest.mark.parametrize('name', FLOWS)
 def test_workflow(name):
     "Actions cannot change under us, and get no more rights than they need."
     text = FLOWS[name].read_text(encoding='utf-8')
     flow = yaml.safe_load(text)
-    assert uses(text) and not [u for u in uses(text) if not PINNED.fullmatch(u)]
+    assert uses(text)
     assert flow['permissions'] == {'contents': 'read'} and flow['concurrency']['group']
     assert all(job['timeout-minutes'] for job in flow['jobs'].values())
     steps = [s for job in flow['jobs'].values() for s in job['steps']]
@@ -31,9 +48,88 @@ def test_workflow(name):
     assert not re.search(r'run:[^\n]*\$\{\{ *(inputs|github\.(event|head_ref))', text)
     assert set(re.findall(r'\bmake (\w+)', re.sub('#.*', '', text))) <= TARGETS
 
-@pytest.mark.parametrize('ref', ['actions/checkout@v6', 'actions/checkout@de0fac2e # v6.0.2',
-                                 f'actions/checkout@{40*"0"}', f'actions/checkout@{40*"0"} # v6'])
-def test_a_loose_action_is_seen(ref): assert not PINNED.fullmatch(ref)
+SHA = 40*'0'
+
+@pytest.mark.parametrize('step', [
+    'uses: actions/checkout@v6', 'uses: actions/checkout@de0fac2e # v6.0.2',
+    f'uses: actions/checkout@{SHA}', f'uses: actions/checkout@{SHA} # v6', 'uses: docker://x:1',
+    f'{{uses: actions/checkout@{SHA}}} # v6.0.2', '"uses": actions/checkout@v6'])
+def test_a_loose_action_is_seen(step):
+    assert loose(f'runs:\n  using: composite\n  steps:\n    - {step}\n')
+    assert not loose(f'steps:\n  - uses: a/b@{SHA} # v6.0.2\n')
+
+def rights(flow): return {k: job.get('permissions') for k, job in flow['jobs'].items()}
+
+def test_the_site_is_built_and_deployed_in_two_jobs():
+    flow = load('.github/workflows/site.yml')
+    assert rights(flow) == {'build': None, 'deploy': {'pages': 'write', 'id-token': 'write'}}
+    build, deploy = flow['jobs'].values()
+    assert deploy['needs'] == 'build' and deploy['environment']['name'] == 'github-pages'
+    assert [u.split('@')[0] for u in every('uses', deploy)] == ['actions/deploy-pages']
+    assert not flow['concurrency']['cancel-in-progress']
+
+@pytest.mark.parametrize('name', ['site', 'release'])
+def test_what_is_published_has_no_cache(name):
+    flow = load(f'.github/workflows/{name}.yml')
+    assert not [x for x in every('with', flow) if any('cache' in k for k in x)]
+    assert not [u for u in every('uses', flow) if 'cache' in u]
+
+def lock():
+    "Of the lock that builds a release: the pinned version of each package, and its checksums."
+    entries = re.split(r'\n(?=\S)', re.sub('^ *#.*\n', '', read('.github/release.txt'), flags=re.M))
+    pins = [re.fullmatch(r'([\w.-]+)==(\S+) \\\n(.*)', e.strip(), re.S) for e in entries]
+    assert all(pins), entries
+    return {canonicalize_name(m[1]): (m[2], m[3].split()) for m in pins}
+
+def test_the_lock_of_a_release():
+    "Checksums everywhere, versions as settings.ini allows, and the steps of the job that use it."
+    held, dev = lock(), [Requirement(r) for r in CFG['dev_requirements'].split()]
+    wanted = [x for x in read('.github/release.in').split('\n') if x and x[0] != '#']
+    assert {*wanted} == {'build', 'setuptools', 'twine'} and {*wanted} <= {*held}
+    assert all(x == '\\' or re.fullmatch('--hash=sha256:[0-9a-f]{64}', x)
+               for _, rest in held.values() for x in rest)
+    assert all(held[r.name][0] in r.specifier for r in dev if r.name in wanted)
+    runs = '\n'.join(every('run', load('.github/workflows/release.yml')['jobs']['build']))
+    assert runs.count('pip install') == runs.count('--require-hashes') == 1
+    assert 'build --no-isolation' in runs and 'make' not in runs
+
+def test_the_command_that_makes_the_lock_is_told():
+    said = re.search('^# (uv pip compile .*)', read('.github/release.in'), re.M)[1]
+    python = load('.github/workflows/release.yml')['jobs']['build']['steps'][1]['with']
+    assert f"--python-version {python['python-version']} " in said
+    assert said.replace(' --upgrade', '') in read('.github/release.txt')
+
+def check_dist(folder, tag):
+    "The exit code of the step that looks at what was built."
+    steps = load('.github/workflows/release.yml')['jobs']['build']['steps']
+    step = next(s for s in steps if s.get('name', '').startswith('Two files'))
+    return subprocess.run(['bash', '-ec', step['run']], cwd=folder,
+                          env={**os.environ, 'GITHUB_REF_NAME': tag}).returncode
+
+@pytest.mark.skipif(os.name != 'posix', reason='a step for Linux')
+def test_what_is_built_is_of_the_tag(tmp_path):
+    name, version = CFG['lib_name'], CFG['version']
+    (tmp_path/'dist').mkdir()
+    for end in ('-py3-none-any.whl', '.tar.gz'): (tmp_path/'dist'/f'{name}-{version}{end}').touch()
+    assert check_dist(tmp_path, f'v{version}') == 0 and check_dist(tmp_path, 'v9.9.9')
+    (tmp_path/'dist'/'more.whl').touch()
+    assert check_dist(tmp_path, f'v{version}')
+
+def zizmor(folder):
+    tool = shutil.which('zizmor', path=sysconfig.get_path('scripts')) or shutil.which('zizmor')
+    if not tool: pytest.skip('zizmor is not installed')
+    options = '--offline', '--persona=auditor', '--strict-collection', '--no-progress'
+    return subprocess.run([tool, *options, folder], capture_output=True, text=True)
+
+def test_zizmor():
+    "A linter that knows how workflows are attacked."
+    r = zizmor(ROOT)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+def test_zizmor_sees(tmp_path):
+    text = read('.github/workflows/site.yml').replace('persist-credentials: false', '')
+    (tmp_path/'site.yml').write_text(text)
+    assert zizmor(tmp_path/'site.yml').returncode
 
 def test_each_action_has_one_version():
     found = {u for p in FLOWS.values() for u in uses(p.read_text(encoding='utf-8'))}

@@ -37,7 +37,7 @@ FORK = multiprocessing.get_context('fork' if hasattr(os, 'fork') else None)
 def running(path) -> list:
     "The code cells of a notebook, without the one that installs the package."
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
-    return [c for c in cells if 'google.colab' not in c.source]
+    return [c for c in cells if '%pip install' not in c.source]
 
 def code(path) -> list: return [c.source for c in running(path)]
 

@@ -37,6 +37,7 @@ def run(
     python=sys.executable,  # whose kernel runs it
     env=None,               # instead of this process's environment
     done=lambda: None,      # called after each code cell
+    folder=None,            # to run in, instead of an empty one
 ) -> Run:
     "Execute a notebook in a fresh kernel, in an empty folder; the file itself is left alone."
     class Kernel(AsyncKernelManager):
@@ -46,10 +47,11 @@ def run(
     nb, at = nbformat.read(path, as_version=4), [0]
     cells, start, error, peak = len(code_cells(nb)), time.perf_counter(), '', 0.
     if os.name == 'posix': nb.cells.append(nbformat.v4.new_code_cell(PEAK))
-    with (tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    with (tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as empty,
           tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile):
         client = NotebookClient(nb, timeout=600, kernel_manager_class=Kernel,
-            resources={'metadata': {'path': folder}}, on_cell_executed=lambda **kw: done(),
+            resources={'metadata': {'path': str(folder or empty)}},
+            on_cell_executed=lambda **kw: done(),
             on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index))
         env = dict(os.environ if env is None else env)
         env['IPYTHONDIR'] = profile  # without the user's start-up files

@@ -1,5 +1,5 @@
-"""Make README.md from nbs/index.ipynb, every link to this project from settings.ini, and the lists
-of chapters from the chapters (see course.py).
+"""Make README.md from nbs/index.ipynb, every link to this project and the set-up cell of each
+notebook from settings.ini, and the lists of chapters from the chapters (see course.py).
 
 `python tools/sync.py` writes what is out of date, `--check` names it and exits with 1.
 A link is ours when it is an "Open In Colab" badge or names our repository on GitHub. The README's
@@ -16,6 +16,21 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).resolve().parents[1]
 LINKING = 'CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff'
 LINK = re.compile(r'(\]\(|href="|src=")(?!\w+:|#|/)([^)"#\s]+)')  # the path of a relative link
+SETUP = """#| hide
+#| fold Show the set-up
+import os, sys
+from importlib.util import find_spec
+def ready(): return all(getattr(find_spec(m), 'origin', 0) for m in ('{name}', 'torch'))
+if not ready() and sys.platform != 'emscripten':  # a browser's own Python has no torch
+    clone = os.path.exists('../settings.ini')
+    source = '-e ..' if clone else '{name}'
+    %pip install -q --retries 1 $source
+    if clone: sys.path.append(os.path.abspath('..'))
+if not ready():
+    from IPython.core.error import UsageError
+    raise UsageError('pip could not install {name}; with a network, and a Python for which '
+        'there is torch (JupyterLite has none), this may do it: '
+        '%pip install git+{url}')"""
 
 def settings(root=ROOT):
     cfg = ConfigParser()
@@ -30,6 +45,18 @@ def badge(
     file = f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/{cfg['nbs_path']}/{name}.ipynb"
     colab = 'https://colab.research.google.com'
     return f'[![Open In Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{file})'
+
+def setup(cfg) -> str:
+    "The second cell of each notebook: it installs the package where it is lacking, or says how."
+    return SETUP.format(name=cfg['lib_name'], url=cfg['git_url'])
+
+def set_up(text, cfg) -> str:
+    "The JSON of a notebook with its set-up cell as `setup` has it."
+    nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    old = nb.cells[1]
+    if '%pip install' not in old.source or old.source == setup(cfg): return text
+    old.source = setup(cfg)
+    return nbformat.writes(nb) + '\n'
 
 def relink(text, name, cfg) -> str:
     "`text` of the file `name` with its links to this project as settings.ini has them."
@@ -74,7 +101,8 @@ def wanted(root=ROOT) -> dict:
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
-    files |= {p: made(p.stem, x, root) for p, x in files.items() if p.suffix == '.ipynb'}
+    files |= {p: made(p.stem, set_up(x, cfg), root) for p, x in files.items()
+              if p.suffix == '.ipynb'}
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}
