@@ -41,3 +41,7 @@ def test_a_stale_tree_is_seen(copy):
     for hook in ('nbdev_export', 'nbdev_clean', 'sync'):
         assert run(HOOKS[hook], copy).returncode == 0
     assert files(copy) == clean
+
+def test_no_merge_is_left_undone(copy):
+    marks = b'<' * 7 + b' ', b'>' * 7 + b' '
+    assert not [n for n, text in files(copy).items() for m in marks if m in text]
