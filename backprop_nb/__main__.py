@@ -9,6 +9,8 @@ __all__ = ['worst_error', 'model_errors', 'network', 'as_images', 'gradient_tabl
 import argparse, sys
 from functools import partial
 from pathlib import Path
+from .progress import _command, _excepthook
+if __name__ == '__main__' and __spec__: sys.excepthook = _excepthook    # PyTorch takes seconds
 import torch
 from torch.utils.data import TensorDataset
 from .all import *
@@ -139,8 +141,14 @@ def _picture(text):
     path,kinds = Path(text),('.png', '.svg', '.pdf', '.jpg')
     if path.suffix.lower() not in kinds:
         raise argparse.ArgumentTypeError(f'{text!r} does not end in one of {", ".join(kinds)}')
-    if path.is_dir(): raise argparse.ArgumentTypeError(f'{text!r} is a folder')
-    if not path.parent.is_dir(): raise argparse.ArgumentTypeError(f'no folder {str(path.parent)!r}')
+    try:
+        if path.is_dir(): raise OSError('it is a folder')
+        if path.exists() and not path.is_file(): raise OSError('it is no plain file')
+        new = not path.exists()
+        open(path, 'ab').close()                    # as we shall, when the training is done
+        if new: path.unlink()
+    except (OSError, ValueError) as e:
+        raise argparse.ArgumentTypeError(f'{text!r} cannot be written: {e}') from e
     return path
 
 # %% ../nbs/demo.ipynb #c84832ba
@@ -209,8 +217,10 @@ def main(argv:list|None=None, # arguments of the command line; default those of 
     if device != torch.get_default_device(): torch.set_default_device(device)
     if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try: _train(args.conv, args.full, args.seed, args.out)
-    except RuntimeError as e: sys.exit(f'{e}')                  # no MNIST there, and none to fetch
+    except (OSError, RuntimeError) as e:            # no MNIST to be had, no place for the picture
+        if isinstance(e, BrokenPipeError): raise
+        sys.exit(f'{e}')
     return 0
 
 # %% ../nbs/demo.ipynb #eb8a8ec5
-if __name__ == '__main__' and __spec__: sys.exit(main())
+if __name__ == '__main__' and __spec__: _command(main)
