@@ -6,10 +6,11 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, inspect, itertools, json, os, shutil, symtable, sys, textwrap, time
+import ast, builtins, inspect, itertools, json, os, re, shutil, symtable, sys, textwrap, time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from .checker import _BOOKS, EXERCISES, SLIPS, Verdict, _find, diagnose, exercise
 
@@ -114,12 +115,12 @@ def _enter(name):
 
 # %% ../nbs/exercises.ipynb #4bf1f8e6
 def _where(name):
-    "The notebook and the page of an exercise."
+    "The notebook in which an exercise stands, and its page; the modules say from which they are."
     from backprop_nb._modidx import d
-    host = d['settings']['doc_host'] + d['settings']['doc_baseurl']
-    pages = {page.split('.html')[0] for names in d['syms'].values() for page,_ in names.values()}
-    found = [p for p in sorted(pages) if p.startswith(f'{name[:2]}_')]
-    return ''.join(f', in {p}.ipynb ({host}/{p}.html)' for p in found)
+    made = [p.read_text(encoding='utf-8') for p in files('backprop_nb').glob('*.py')]
+    found = {n for text in made for n in re.findall(rf'nbs/({re.escape(name[:2])}_\w+)', text)}
+    site = d['settings']['doc_host'] + d['settings']['doc_baseurl']
+    return ''.join(f', in {n}.ipynb ({site}/{n}.html)' for n in found)
 
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
