@@ -6,7 +6,7 @@
 __all__ = ['worst_error', 'model_errors', 'network', 'as_images', 'gradient_table', 'save_picture', 'main']
 
 # %% ../nbs/demo.ipynb #5a292f1e
-import argparse, sys
+import argparse, os, sys
 from functools import partial
 from pathlib import Path
 from .progress import _command, _excepthook
@@ -142,11 +142,11 @@ def _picture(text):
     if path.suffix.lower() not in kinds:
         raise argparse.ArgumentTypeError(f'{text!r} does not end in one of {", ".join(kinds)}')
     try:
-        if path.is_dir(): raise OSError('it is a folder')
-        if path.exists() and not path.is_file(): raise OSError('it is no plain file')
-        new = not path.exists()
-        open(path, 'ab').close()                    # as we shall, when the training is done
-        if new: path.unlink()
+        real = Path(os.path.realpath(path))         # a link is followed
+        new = not real.exists()
+        if not new and not real.is_file(): raise OSError('it is no plain file')
+        open(real, 'ab').close()                    # as we shall, when the training is done
+        if new: real.unlink()
     except (OSError, ValueError) as e:
         raise argparse.ArgumentTypeError(f'{text!r} cannot be written: {e}') from e
     return path
@@ -166,7 +166,7 @@ def _parser():
                    '(default: cuda where there is one, else cpu)')
     p.add_argument('--seed', type=_seed, default=0, metavar='N',
                    help='for weights and order of the digits (default: 0)')
-    p.add_argument('--out', type=_picture, default=Path('backprop_nb.png'), metavar='FILE',
+    p.add_argument('--out', type=_picture, default='backprop_nb.png', metavar='FILE',
                    help='the picture, .png, .svg, .pdf or .jpg; an old one is replaced '
                    '(default: backprop_nb.png)')
     return p
