@@ -139,8 +139,10 @@ def progress(chapter:str='', # such as '04'; default all chapters
 # %% ../nbs/exercises.ipynb #e1aeeb7b
 def _borrowed(code, others):
     "The names among `others` that a cell uses and neither it nor the package defines."
-    import backprop_nb.all as package
-    given = {*dir(builtins), *dir(package), 'F', 'Tensor', 'math', 'torch'}
+    given = {*dir(builtins), 'F', 'Tensor', 'math', 'torch'}
+    for name,module in [*sys.modules.items()]:      # the answers have imported all of the package
+        if name.startswith('backprop_nb.') and not name.endswith('.answers'):
+            given |= {*getattr(module, '__all__', ())}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
             given |= {*dir(sys.modules.get(node.module))}

@@ -67,7 +67,8 @@ def test_missing_mnist_says_what_to_do(monkeypatch, tmp_path):
     ('--device abacus', "no device 'abacus'"), ('--device meta', 'computes no numbers'),
     ('--device cuda:99', "no device 'cuda:99'"), ('--seed -1', "'-1' is not a whole number"),
     ('--seed 1.5', "'1.5' is not a whole number"), (f'--seed {2**63}', f'from 0 to {2**63 - 1}'),
-    ('--out p.txt', "'p.txt' does not end in"), ('--out nowhere/p.png', "'nowhere/p.png' cannot be"),
+    ('--out p.txt', "'p.txt' does not end in"),
+    ('--out nowhere/p.png', "'nowhere/p.png' cannot be"),
     ('--epochs', 'unrecognized arguments')])
 def test_refuses(args, says, capsys):
     with pytest.raises(SystemExit, match='^2$'): demo.main(args.split())

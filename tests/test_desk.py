@@ -1,5 +1,5 @@
-"""The desk: `check` and `progress` go on whatever they find, nothing is lost, and one line says what
-happened; the commands end well."""
+"""The desk: `check` and `progress` go on whatever they find, nothing is lost, and one line says
+what happened; the commands end well."""
 import json, os, re, signal, subprocess, sys, time
 from pathlib import Path
 import nbformat, pytest
@@ -179,7 +179,8 @@ def test_what_a_killed_kernel_left(place, monkeypatch):
 
 @pytest.mark.parametrize('done, after', [
     ({}, '00.1'), ({'00.1': DAY}, '00.2'), ({'00.1': DAY, '04.2': DAY}, '04.3'),
-    ({'04.2': DAY, '02.1': '2026-01-03'}, '02.2'), ({'11.4': DAY}, '00.1'), ({'99.9': DAY}, '00.1')])
+    ({'04.2': DAY, '02.1': '2026-01-03'}, '02.2'), ({'11.4': DAY}, '00.1'),
+    ({'99.9': DAY}, '00.1')])
 def test_next(place, capsys, done, after):
     place.write_text(json.dumps(done))
     progress()
@@ -225,8 +226,9 @@ run('slope = 3; answer = dict(entries=..., not_zero=...)')
 run("check('04.1', dict(entries=..., not_zero=...))")
 run("!true\\ncheck('04.1', answer)")
 run("check('04.1', dict(entries=slope, not_zero=slope))")'''
-    env = {**os.environ, 'BACKPROP_NB_PROGRESS': str(tmp_path/'p.json'), 'IPYTHONDIR': str(tmp_path)}
-    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)
+    env = {'BACKPROP_NB_PROGRESS': str(tmp_path/'p.json'), 'IPYTHONDIR': str(tmp_path)}
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                       env=os.environ | env)
     said = [x for x in r.stdout.splitlines() if 'run alone' in x]
     assert r.returncode == 0 and [x.rsplit(': ')[-1] for x in said] == ['answer', 'slope'], r
 
