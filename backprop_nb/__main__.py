@@ -136,6 +136,7 @@ def _seed(text):
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**63 - 1}')
     return int(text)
 
+# %% ../nbs/demo.ipynb #e60b19c2
 def _picture(text):
     "The path of a picture that can be written."
     path,kinds = Path(text),('.png', '.svg', '.pdf', '.jpg')

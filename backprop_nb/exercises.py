@@ -37,7 +37,7 @@ def keep_progress(path=None, # a file or a folder; default: see below
 
 # %% ../nbs/exercises.ipynb #033fb089
 def _noted(path):
-    "{name: day} of a progress file. `OSError` where it cannot be read, `ValueError` where not ours."
+    "{name: day} of a progress file; `OSError` where it cannot be read, `ValueError` for another."
     if path.parts[:1] and path.parts[0][0] == '~': raise OSError('there is no home folder')
     if not path.exists(): return {}
     if not path.is_file(): raise OSError('it is no plain file')
@@ -141,8 +141,7 @@ def _borrowed(code, others):
     "The names among `others` that a cell uses and neither it nor the package defines."
     given = {*dir(builtins), 'F', 'Tensor', 'math', 'torch'}
     for name,module in [*sys.modules.items()]:      # the answers have imported all of the package
-        if name.startswith('backprop_nb.') and not name.endswith('.answers'):
-            given |= {*getattr(module, '__all__', ())}
+        if name.startswith('backprop_nb.'): given |= {*getattr(module, '__all__', ())}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
             given |= {*dir(sys.modules.get(node.module))}
@@ -159,8 +158,8 @@ def _stands_alone(name):
         shell = sys.modules['IPython'].get_ipython()
         code = shell.history_manager.input_hist_parsed[-1]
         names = _borrowed(code, shell.user_ns.keys() - shell.user_ns_hidden.keys())
-        if names and name in code:
-            _say(f'{name}: handed in, this cell has to run alone; from elsewhere: {", ".join(names)}')
+        if names and name in code: _say(f'{name}: handed in, this cell has to run alone; from '
+                                        f'elsewhere: {", ".join(names)}')
 
 # %% ../nbs/exercises.ipynb #5d0c9b71
 def check(name:str, # of the exercise, such as '04.1'
