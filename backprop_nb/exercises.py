@@ -104,6 +104,7 @@ def _write(path):
         json.dump(dict(sorted(done.items())), f, indent=1)
     for name in done: _unsaved.pop(name, None)
 
+# %% ../nbs/exercises.ipynb #6e82d0fb
 def _enter(name):
     "Note that an exercise is done, unless it is noted already."
     _unsaved.setdefault(name, date.today().isoformat())
@@ -154,7 +155,7 @@ def _borrowed(code, others):
 
 def _stands_alone(name):
     "Say so where the cell that calls `check` would not run alone."
-    with suppress(Exception):                       # other shells, cells that are no plain Python
+    with suppress(Exception):                   # other shells, cells that are no plain Python
         shell = sys.modules['IPython'].get_ipython()
         code = shell.history_manager.input_hist_parsed[-1]
         names = _borrowed(code, shell.user_ns.keys() - shell.user_ns_hidden.keys())

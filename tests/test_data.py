@@ -365,15 +365,16 @@ def test_old_pickled_files_are_not_read(tmp_path, monkeypatch, small, no_pickle)
     assert is_small(mnist(full=True, folder=tmp_path), small)
 
 def test_first_loads_at_once(tmp_path, monkeypatch, small, offline):
-    "All fetch at the same time, and write slowly; none reads what another has half written."
-    together = threading.Barrier(4)
+    "All fetch at the same time, some slowly; none reads what another has half written."
+    together, pauses = threading.Barrier(4), [0, .002, .004, .008]
     def slowly(root):
         (root/'MNIST'/'raw').mkdir(parents=True, exist_ok=True)
+        pause = pauses.pop()
         together.wait(60)
         for n, raw in small.items():
             with open(root/'MNIST'/'raw'/n, 'wb') as f:
                 for k in range(0, len(raw), 1 + len(raw)//5):
-                    f.write(raw[k:k + 1 + len(raw)//5]); f.flush(); time.sleep(.002)
+                    f.write(raw[k:k + 1 + len(raw)//5]); f.flush(); time.sleep(pause)
     fake_torchvision(monkeypatch, slowly)
     with ThreadPoolExecutor(4) as pool:
         got = [*pool.map(lambda k: mnist(full=True, folder=tmp_path), range(4))]
