@@ -6,9 +6,11 @@
 __all__ = ['worst_error', 'model_errors', 'network', 'as_images', 'gradient_table', 'save_picture', 'main']
 
 # %% ../nbs/demo.ipynb #5a292f1e
-import argparse, sys
+import argparse, os, sys
 from functools import partial
 from pathlib import Path
+from .progress import _command, _excepthook
+if __name__ == '__main__' and __spec__: sys.excepthook = _excepthook    # PyTorch takes seconds
 import torch
 from torch.utils.data import TensorDataset
 from .all import *
@@ -134,13 +136,20 @@ def _seed(text):
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 to {2**63 - 1}')
     return int(text)
 
+# %% ../nbs/demo.ipynb #e60b19c2
 def _picture(text):
     "The path of a picture that can be written."
     path,kinds = Path(text),('.png', '.svg', '.pdf', '.jpg')
     if path.suffix.lower() not in kinds:
         raise argparse.ArgumentTypeError(f'{text!r} does not end in one of {", ".join(kinds)}')
-    if path.is_dir(): raise argparse.ArgumentTypeError(f'{text!r} is a folder')
-    if not path.parent.is_dir(): raise argparse.ArgumentTypeError(f'no folder {str(path.parent)!r}')
+    try:
+        real = Path(os.path.realpath(path))         # a link is followed
+        new = not real.exists()
+        if not new and not real.is_file(): raise OSError('it is no plain file')
+        open(real, 'ab').close()                    # as we shall, when the training is done
+        if new: real.unlink()
+    except (OSError, ValueError) as e:
+        raise argparse.ArgumentTypeError(f'{text!r} cannot be written: {e}') from e
     return path
 
 # %% ../nbs/demo.ipynb #c84832ba
@@ -158,7 +167,7 @@ def _parser():
                    '(default: cuda where there is one, else cpu)')
     p.add_argument('--seed', type=_seed, default=0, metavar='N',
                    help='for weights and order of the digits (default: 0)')
-    p.add_argument('--out', type=_picture, default=Path('backprop_nb.png'), metavar='FILE',
+    p.add_argument('--out', type=_picture, default='backprop_nb.png', metavar='FILE',
                    help='the picture, .png, .svg, .pdf or .jpg; an old one is replaced '
                    '(default: backprop_nb.png)')
     return p
@@ -209,8 +218,10 @@ def main(argv:list|None=None, # arguments of the command line; default those of 
     if device != torch.get_default_device(): torch.set_default_device(device)
     if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try: _train(args.conv, args.full, args.seed, args.out)
-    except RuntimeError as e: sys.exit(f'{e}')                  # no MNIST there, and none to fetch
+    except (OSError, RuntimeError) as e:            # no MNIST to be had, no place for the picture
+        if isinstance(e, BrokenPipeError): raise
+        sys.exit(f'{e}')
     return 0
 
 # %% ../nbs/demo.ipynb #eb8a8ec5
-if __name__ == '__main__' and __spec__: sys.exit(main())
+if __name__ == '__main__' and __spec__: _command(main)

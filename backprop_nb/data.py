@@ -6,7 +6,7 @@
 __all__ = ['show_digits', 'two_moons', 'Mnist', 'mnist']
 
 # %% ../nbs/01_data.ipynb #23d66ae1
-import gzip, hashlib, math, os, zlib
+import gzip, hashlib, math, os, tempfile, zlib
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -106,17 +106,21 @@ _sha256 = {
     'valid-labels-idx1-ubyte': '73d16755043c34b31963f798997bcf44e5ba3086a84bc062643dd7b1135877b6'}
 
 # %% ../nbs/01_data.ipynb #2704033f
+_LARGEST = 16 + 60_000*28*28         # bytes: all training images of MNIST, unpacked
+
 def _read(path, kind, expected, advice):
     "The tensor in an IDX file whose unpacked bytes have the `expected` checksum."
     try:
-        raw = path.read_bytes()
-        if path.suffix == '.gz': raw = gzip.decompress(raw)
+        with path.open('rb') as f:
+            raw = (gzip.GzipFile(fileobj=f) if path.suffix == '.gz' else f).read(_LARGEST + 1)
+        if len(raw) > _LARGEST: raise ValueError(f'it has more than {_LARGEST:,} bytes unpacked')
         data = _idx(raw)
         found = hashlib.new(kind, raw, usedforsecurity=False).hexdigest()
         if found != expected:
             raise ValueError(f'its unpacked bytes have the {kind} {found}, expected {expected}')
     except (FileNotFoundError, gzip.BadGzipFile, EOFError, ValueError, zlib.error) as e:
         raise FileError(f'{path} is missing or damaged: {e}. {advice}') from e
+    except OSError as e: raise FileError(f'{path} cannot be read: {e}') from e
     return data
 
 # %% ../nbs/01_data.ipynb #9a2f83d7
@@ -144,17 +148,19 @@ _md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
 def _files_in(folder):
     "Where each of MNIST's files lies: in the folder or in MNIST/raw below it, packed or not."
     def places(n): return [d/f for d in (folder, folder/'MNIST'/'raw') for f in (n, f'{n}.gz')]
-    return {n: next((p for p in places(n) if p.is_file()), None) for n in _md5}
+    return {n: next((p for p in places(n) if os.path.isfile(p)), None) for n in _md5}
 
 # %% ../nbs/01_data.ipynb #bb8387b4
 def _download(folder):
     "Fetch MNIST into a folder by torchvision, which shows a progress bar."
     from torchvision import datasets
     try:
-        if any((folder/'MNIST'/'processed').glob('*.pt')):
-            raise RuntimeError('its MNIST/processed holds pickled files of an old torchvision, '
-                               'which are never read; delete that folder')
-        datasets.MNIST(str(folder), download=True)
+        raw = folder/'MNIST'/'raw'
+        raw.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            datasets.MNIST(own, download=True)
+            for p in filter(None, _files_in(Path(own)).values()):
+                if not (raw/p.name).exists(): p.replace(raw/p.name)
         if None in _files_in(folder).values(): raise RuntimeError('files are missing after it')
     except Exception as e:
         raise FileError(
@@ -186,7 +192,10 @@ def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the
     to do; nothing is unpickled."""
     if full:
         folder = folder or os.environ.get('BACKPROP_NB_DATA') or '~/.cache/backprop_nb'
-        return _full(Path(folder).expanduser())
+        try: folder = Path(folder).expanduser()
+        except RuntimeError as e: raise FileError(f'mnist: {folder} is in no home folder, want '
+                                                  'mnist(full=True, folder=...)') from e
+        return _full(folder)
     if folder is not None:
         raise RangeError('a folder is for all of MNIST: mnist(full=True, folder=...)')
     return _sample(files('backprop_nb')/'mnist_sample')

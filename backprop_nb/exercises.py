@@ -6,9 +6,11 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, inspect, itertools, json, os, textwrap
+import ast, builtins, inspect, itertools, json, os, re, shutil, symtable, sys, textwrap, time
 from collections import Counter
+from contextlib import contextmanager, suppress
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from .checker import _BOOKS, EXERCISES, SLIPS, Verdict, _find, diagnose, exercise
 
@@ -20,7 +22,7 @@ def _answers():
 _BOOKS.append(_answers)
 
 # %% ../nbs/exercises.ipynb #3dbd2476
-_place = {}
+_place, _unsaved = {}, {}
 
 def keep_progress(path=None, # a file or a folder; default: see below
                  )->Path: # the file
@@ -28,55 +30,146 @@ def keep_progress(path=None, # a file or a folder; default: see below
 
     Default: what the environment variable `BACKPROP_NB_PROGRESS` names, else
     `~/.backprop_nb/progress.json`. In Colab, a folder of your Drive outlives the session."""
-    if path: _place['file'] = Path(path).expanduser()
+    if path: _place['file'] = Path(path)
     usual = os.environ.get('BACKPROP_NB_PROGRESS') or '~/.backprop_nb/progress.json'
-    file = _place.get('file') or Path(usual).expanduser()
-    return file/'progress.json' if file.is_dir() else file
+    file = Path(os.path.expanduser(_place.get('file') or usual))
+    return file/'progress.json' if os.path.isdir(file) else file
 
 # %% ../nbs/exercises.ipynb #033fb089
-def _done():
-    "{name: day} of the exercises done; a damaged file is set aside."
-    path = keep_progress()
+def _noted(path):
+    "{name: day} of a progress file; `OSError` where it cannot be read, `ValueError` for another."
+    if path.parts[:1] and path.parts[0][0] == '~': raise OSError('there is no home folder')
     if not path.exists(): return {}
+    if not path.is_file(): raise OSError('it is no plain file')
     try:
-        done = json.loads(path.read_text(encoding='utf-8'))
-        if all(isinstance(x, str) for x in done.values()): return done
-    except (ValueError, AttributeError): pass
-    k = next(k for k in itertools.count(1) if not path.with_suffix(f'.damaged-{k}').exists())
-    aside = path.rename(path.with_suffix(f'.damaged-{k}'))
-    print(f'{path.name} could not be read; it is kept as {aside.name}, and a new one begins')
-    return {}
+        done = json.loads(path.read_text(encoding='utf-8-sig'))
+        for day in done.values(): date.fromisoformat(day)
+    except (AttributeError, TypeError, RecursionError) as e:
+        raise ValueError('it holds something else') from e
+    return done
+
+def _say(text):
+    "Print, on a screen without these letters, too."
+    try: print(text)
+    except UnicodeEncodeError: print(text.encode('ascii', 'backslashreplace').decode())
+
+def _done():
+    "{name: day} of the exercises done, in the file and in this session."
+    path = keep_progress()
+    try: return _unsaved | _noted(path)
+    except (OSError, ValueError) as e: _say(f'{path} cannot be read and stays as it is: {e}')
+    return dict(_unsaved)
+
+# %% ../nbs/exercises.ipynb #d94b30f6
+def _fresh(path):
+    "Open a new file for writing, as soon as no other kernel has it."
+    for _ in range(100):
+        with suppress(FileExistsError): return open(path, 'x', encoding='utf-8')
+        time.sleep(0.03)
+    path.unlink()                                   # it belongs to a kernel that was killed
+    return open(path, 'x', encoding='utf-8')
+
+@contextmanager
+def _instead(path):
+    "A file to write, which takes the place of `path` at once or not at all."
+    new = path.with_name(f'.{path.name}.new')
+    f = _fresh(new)
+    try:
+        with f:
+            yield f
+            f.flush(); os.fsync(f.fileno())
+        if path.exists(): shutil.copymode(path, new)
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 # %% ../nbs/exercises.ipynb #11926e48
+def _set_aside(path):
+    "Rename a file that is not ours, to a name that nothing has."
+    names = (path.with_suffix(f'.damaged-{k}') for k in itertools.count(1))
+    aside = path.rename(next(p for p in names if not os.path.lexists(p)))
+    _say(f'{path.name} could not be read; it is kept as {aside.name}, and a new one begins')
+
+def _write(path):
+    "Add what this session has done to the file, which another kernel may have changed."
+    with suppress(ValueError):
+        if _unsaved.keys() <= _noted(path).keys(): return _unsaved.clear()
+    path = Path(os.path.realpath(path))             # a link is followed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _instead(path) as f:
+        try: done = _noted(path)
+        except ValueError: done = {}; _set_aside(path)
+        done = _unsaved | done
+        json.dump(dict(sorted(done.items())), f, indent=1)
+    for name in done: _unsaved.pop(name, None)
+
+# %% ../nbs/exercises.ipynb #6e82d0fb
 def _enter(name):
     "Note that an exercise is done, unless it is noted already."
-    done,path = _done(),keep_progress()
-    if name in done: return
-    done[name] = date.today().isoformat()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f'{path.name}.{os.getpid()}')
-        new.write_text(json.dumps(dict(sorted(done.items())), indent=1), encoding='utf-8')
-        new.replace(path)
-    except OSError as e: print(f'{name} is done, but {path} cannot be written: {e}')
+    _unsaved.setdefault(name, date.today().isoformat())
+    path = keep_progress()
+    try: _write(path)
+    except (OSError, ValueError) as e:
+        _say(f"{name} is done, but {path} cannot be written: {e}; keep_progress('FILE') chooses "
+             'another file, then check again')
 
 # %% ../nbs/exercises.ipynb #4bf1f8e6
+def _where(name):
+    "The notebook in which an exercise stands, and its page; the modules say from which they are."
+    from backprop_nb._modidx import d
+    made = [p.read_text(encoding='utf-8') for p in files('backprop_nb').glob('*.py')]
+    found = {n for text in made for n in re.findall(rf'nbs/({re.escape(name[:2])}_\w+)', text)}
+    site = d['settings']['doc_host'] + d['settings']['doc_baseurl']
+    return ''.join(f', in {n}.ipynb ({site}/{n}.html)' for n in found)
+
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
-    "Print which exercises are done, and when."
+    "Print which exercises are done, and when; for all chapters, which is next, too."
     while _BOOKS: _BOOKS.pop()()
     done = _done()
     mine = {n: x for n,x in sorted(EXERCISES.items()) if n.startswith(chapter)}
-    for n,x in mine.items(): print(f'{n}  {x.title:40}  {done.get(n, "open")}')
-    print(f'{sum(n in done for n in mine)} of {len(mine)} done')
+    for n,x in mine.items(): _say(f'{n}  {x.title:40}  {done.get(n, "open")}')
+    _say(f'{sum(n in done for n in mine)} of {len(mine)} done')
+    left = [n for n in mine if n not in done]
+    if chapter or not left: return
+    last = max((n for n in mine if n in done), key=lambda n: (done[n], n), default='')
+    n = next((n for n in left if n > last), left[0])
+    _say(f'next: {n} {mine[n].title}{_where(n)}')
 
 # %% ../nbs/exercises.ipynb #e1aeeb7b
+def _borrowed(code, others):
+    "The names among `others` that a cell uses and neither it nor the package defines."
+    given = {*dir(builtins), 'F', 'Tensor', 'math', 'torch'}
+    for name,module in [*sys.modules.items()]:      # the answers have imported all of the package
+        if name.startswith('backprop_nb.'): given |= {*getattr(module, '__all__', ())}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
+            given |= {*dir(sys.modules.get(node.module))}
+    tables = [symtable.symtable(code, 'cell', 'exec')]
+    for t in tables: tables += t.get_children()
+    found = [(s, s.is_assigned() or s.is_imported()) for t in tables for s in t.get_symbols()
+             if s.is_global()]
+    given |= {s.get_name() for s,bound in found if bound}
+    return sorted({s.get_name() for s,_ in found} & {*others} - given)
+
+def _stands_alone(name):
+    "Say so where the cell that calls `check` would not run alone."
+    with suppress(Exception):                   # other shells, cells that are no plain Python
+        shell = sys.modules['IPython'].get_ipython()
+        code = shell.history_manager.input_hist_parsed[-1]
+        names = _borrowed(code, shell.user_ns.keys() - shell.user_ns_hidden.keys())
+        if names and name in code: _say(f'{name}: handed in, this cell has to run alone; from '
+                                        f'elsewhere: {", ".join(names)}')
+
+# %% ../nbs/exercises.ipynb #5d0c9b71
 def check(name:str, # of the exercise, such as '04.1'
           answer, # your function, or your value
          )->None:
     "Say whether an answer is right, and if not, which slip explains it; `diagnose` for programs."
     verdict = diagnose(name, answer)
-    print(verdict)
+    _say(str(verdict))
+    _stands_alone(name)
     if verdict.state == 'done': _enter(name)
 
 _given = Counter()
@@ -87,7 +180,7 @@ def hint(name:str, # of the exercise, such as '04.1'
     hints = _find(name).hints
     k = min(_given[name], len(hints) - 1)
     _given[name] += 1
-    print(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
+    _say(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
 
 # %% ../nbs/exercises.ipynb #c58f30c9
 def _source(f):
@@ -106,6 +199,6 @@ def solution(name:str, # of the exercise, such as '04.1'
     text = f'**{name} {ex.title}**\n\n{inspect.getdoc(ex.solution) or ""}\n\n'
     text += f'```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
-    except ImportError: return print(text)
+    except ImportError: return _say(text)
     if get_ipython(): display.display(display.Markdown(text))
-    else: print(text)
+    else: _say(text)

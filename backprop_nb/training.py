@@ -383,7 +383,7 @@ def _digest(about, tensors):
 def _put(path, blob):
     "Write a file at once or not at all."
     path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise FileError(f'save_state: {path} is no plain file, and stays as it is')
     part = path.with_name(f'.{secrets.token_hex(8)}.part')
     try:
@@ -391,7 +391,9 @@ def _put(path, blob):
             f.write(blob); f.flush(); os.fsync(f.fileno())     # on the disk, not on the way to it
         if path.exists(): shutil.copymode(path, part)
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    except OSError as e: raise FileError(f'save_state: {path} cannot be written: {e}') from e
+    finally:
+        if os.path.exists(part): part.unlink()
 
 # %% ../nbs/10_training.ipynb #d53ecf70
 def save_state(path:str|Path, # the file, by custom `something.safetensors`
@@ -413,13 +415,15 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
     _put(path, save(tensors, {'backprop_nb': about, 'sha256': _digest(about, tensors)}))
 
 # %% ../nbs/10_training.ipynb #e35353bc
-def _read_state(path):
+def _read_state(path, most):
     "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
     from safetensors import SafetensorError
     from safetensors.torch import load
-    if not Path(path).exists(): raise FileError(f'load_state: there is no file {path}')
-    if not Path(path).is_file(): raise FileError(f'load_state: {path} is no plain file')
+    if not os.path.exists(path): raise FileError(f'load_state: there is no file {path}')
+    if not os.path.isfile(path): raise FileError(f'load_state: {path} is no plain file')
     try:
+        if (size := os.path.getsize(path)) > most:
+            raise ValueError(f'{size:,} bytes are far more than a state of this model has')
         raw = Path(path).read_bytes()                   # in one go: somebody may be saving
         tensors,size = load(raw), int.from_bytes(raw[:8], 'little')
         meta = json.loads(raw[8:8 + size]).get('__metadata__', {})
@@ -500,7 +504,8 @@ def load_state(path:str|Path, # what `save_state` wrote
     Raises `ValueError`, and changes nothing, where the file is damaged or holds something else; it
     says which name does not fit."""
     _belongs('load_state', model, opt, History())
-    about,tensors = _read_state(path)
+    most = 4*sum(t.nbytes for t in _state(model, opt).values()) + 2**27
+    about,tensors = _read_state(path, most)
     tensors = _renamed(about, tensors, model, opt)
     _written(_fitting(path, about, tensors, model, opt))
     if opt is not None: opt.t,opt.lr = about['t'], about['lr']

@@ -1,7 +1,8 @@
 """What the notebook 01_data cannot test about itself: damage of every kind, the full files, the
 download, the sample's cut."""
 import gzip, hashlib, importlib.util, itertools, math, os, pickle, random, shutil, socket, struct
-import subprocess, sys
+import subprocess, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from urllib.error import URLError
@@ -15,6 +16,7 @@ from torch.testing import assert_close
 
 import backprop_nb
 from backprop_nb import data
+from backprop_nb.clinic import FileError
 from backprop_nb.data import mnist, show_digits, two_moons
 
 repo = Path(__file__).resolve().parent.parent
@@ -305,7 +307,8 @@ def test_download(tmp_path, monkeypatch, small, offline, no_pickle):
     calls = fake_torchvision(monkeypatch, lambda root: lay(small, root/'MNIST'/'raw', False))
     assert is_small(mnist(full=True, folder=folder), small)
     assert is_small(mnist(full=True, folder=folder), small)
-    assert calls == [(str(folder), True)] # once; then the files are there
+    (root, download), = calls # once; then the files are there
+    assert download and Path(root).parent == folder and not Path(root).exists()
 
 def test_download_completes_a_folder(tmp_path, monkeypatch, small, offline):
     name = 't10k-labels-idx1-ubyte'
@@ -355,9 +358,81 @@ def test_torchvision_itself_without_network(tmp_path, offline):
 def test_old_pickled_files_are_not_read(tmp_path, monkeypatch, small, no_pickle):
     (tmp_path/'MNIST'/'processed').mkdir(parents=True)
     for n in ('training.pt', 'test.pt'): (tmp_path/'MNIST'/'processed'/n).write_bytes(b'anything')
-    calls = fake_torchvision(monkeypatch, lambda root: None)
-    with pytest.raises(RuntimeError, match='pickled') as e: mnist(full=True, folder=tmp_path)
-    assert says_what_to_do(e, tmp_path) and not calls
+    def lay_where_none_is(root):
+        assert not [*root.iterdir()]
+        lay(small, root/'MNIST'/'raw', False)
+    fake_torchvision(monkeypatch, lay_where_none_is)
+    assert is_small(mnist(full=True, folder=tmp_path), small)
+
+def test_first_loads_at_once(tmp_path, monkeypatch, small, offline):
+    "All fetch at the same time, some slowly; none reads what another has half written."
+    together, pauses = threading.Barrier(4), [0, .002, .004, .008]
+    def slowly(root):
+        (root/'MNIST'/'raw').mkdir(parents=True, exist_ok=True)
+        pause = pauses.pop()
+        together.wait(60)
+        for n, raw in small.items():
+            with open(root/'MNIST'/'raw'/n, 'wb') as f:
+                for k in range(0, len(raw), 1 + len(raw)//5):
+                    f.write(raw[k:k + 1 + len(raw)//5]); f.flush(); time.sleep(pause)
+    fake_torchvision(monkeypatch, slowly)
+    with ThreadPoolExecutor(4) as pool:
+        got = [*pool.map(lambda k: mnist(full=True, folder=tmp_path), range(4))]
+    assert all(is_small(m, small) for m in got)
+    assert sorted(p.name for p in tmp_path.rglob('*') if p.is_file()) == sorted(small)
+
+def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, small):
+    def half(root):
+        lay(small, root/'MNIST'/'raw', False)
+        raise OSError(28, 'No space left on device')
+    fake_torchvision(monkeypatch, half)
+    with pytest.raises(FileError, match='No space left') as e: mnist(full=True, folder=tmp_path)
+    assert says_what_to_do(e, tmp_path) and not [p for p in tmp_path.rglob('*') if p.is_file()]
+
+# ---- files that promise much, and other errors of the system
+
+def bomb(path, n):
+    "A packed file that would unpack to about `n` bytes, with the head of that many labels."
+    zeros = gzip.compress(bytes(2**24))
+    head = struct.pack('>4BI', 0, 0, 8, 1, min(n, 2**32 - 1))
+    with open(path, 'wb') as f:
+        f.write(gzip.compress(head))
+        for _ in range(n >> 24): f.write(zeros)
+
+@pytest.mark.parametrize('packed', [True, False])
+def test_bombs_are_refused_by_size(tmp_path, monkeypatch, small, packed):
+    resource = pytest.importorskip('resource')
+    lay(small, tmp_path, packed)
+    path = tmp_path/('train-labels-idx1-ubyte' + '.gz'*packed)
+    if packed: bomb(path, 2**32)
+    else: os.truncate(path, 2**40)  # of zeros that take no room
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FileError, match='more than 47,040,016 bytes') as e:
+        mnist(full=True, folder=tmp_path)
+    assert str(path) in str(e.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+def test_a_header_that_promises_much():
+    with pytest.raises(ValueError, match='expected'):
+        data._idx(struct.pack('>4B3I', 0, 0, 8, 3, *[2**32 - 1]*3) + bytes(100))
+
+@pytest.mark.parametrize('error', [PermissionError(13, 'Permission denied'),
+                                   IsADirectoryError(21, 'Is a directory'),
+                                   OSError(5, 'Input/output error')])
+def test_errors_of_the_system_are_worded(tmp_path, monkeypatch, small, error):
+    lay(small, tmp_path, True)
+    def refuse(*args, **how): raise error
+    monkeypatch.setattr(Path, 'open', refuse)
+    with pytest.raises(FileError, match=f'cannot be read.*{error.strerror}'):
+        mnist(full=True, folder=tmp_path)
+
+@pytest.mark.parametrize('folder', ['n'*5000, 'file', 'file/below', '~nobody-here/mnist'])
+def test_odd_folders(tmp_path, monkeypatch, small, folder):
+    (tmp_path/'file').write_text('')
+    monkeypatch.chdir(tmp_path)
+    fake_torchvision(monkeypatch, lambda root: None)
+    with pytest.raises(FileError, match=folder[:20]): mnist(full=True, folder=folder)
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
 
 # ---- all of MNIST: on its own files
 

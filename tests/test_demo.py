@@ -67,12 +67,38 @@ def test_missing_mnist_says_what_to_do(monkeypatch, tmp_path):
     ('--device abacus', "no device 'abacus'"), ('--device meta', 'computes no numbers'),
     ('--device cuda:99', "no device 'cuda:99'"), ('--seed -1', "'-1' is not a whole number"),
     ('--seed 1.5', "'1.5' is not a whole number"), (f'--seed {2**63}', f'from 0 to {2**63 - 1}'),
-    ('--out p.txt', "'p.txt' does not end in"), ('--out nowhere/p.png', "no folder 'nowhere'"),
+    ('--out p.txt', "'p.txt' does not end in"),
+    ('--out nowhere/p.png', "'nowhere/p.png' cannot be"),
     ('--epochs', 'unrecognized arguments')])
 def test_refuses(args, says, capsys):
     with pytest.raises(SystemExit, match='^2$'): demo.main(args.split())
     out, err = capsys.readouterr()
     assert says in err and not out
+
+def test_the_place_of_the_picture_is_tried_before(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    places = 'folder.png', 'below.png/a.png', 'n'*300 + '.png', '\0.png'
+    (tmp_path/'folder.png').mkdir(); (tmp_path/'below.png').write_text('old')
+    if hasattr(os, 'mkfifo'): os.mkfifo('pipe.png'); places += 'pipe.png',
+    before = sorted(tmp_path.iterdir())
+    for place in places:
+        with pytest.raises(SystemExit, match='^2$'): demo.main(['--out', place])
+        out, err = capsys.readouterr()
+        assert 'cannot be written' in err and not out
+    assert demo._picture('new.png').name == 'new.png' and sorted(tmp_path.iterdir()) == before
+    assert demo._picture('below.png') and (tmp_path/'below.png').read_text() == 'old'
+    (tmp_path/'link.png').symlink_to(tmp_path/'nothing.png')
+    assert demo._picture('link.png') and (tmp_path/'link.png').is_symlink()
+    def refuse(*args): raise PermissionError(13, 'Permission denied')
+    monkeypatch.setattr('builtins.open', refuse)
+    with pytest.raises(SystemExit, match='^2$'): demo.main([])  # the default, in such a folder
+
+def test_a_picture_that_fails_costs_a_line(tmp_path, monkeypatch):
+    def full(*args): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(demo, '_train', full)
+    monkeypatch.setattr(demo, '_table_is_right', lambda device: True)
+    with pytest.raises(SystemExit, match='No space left'):
+        demo.main(['--device', 'cpu', '--out', str(tmp_path/'p.png')])
 
 def test_help(capsys):
     with pytest.raises(SystemExit, match='^0$'): demo.main(['--help'])

@@ -6,7 +6,7 @@ from run_course import ROOT
 from torch import Tensor
 from backprop_nb import exercises
 from backprop_nb.checker import diagnose
-from backprop_nb.exercises import check, hint, keep_progress, progress, solution
+from backprop_nb.exercises import check, hint, solution
 from backprop_nb.grade import _space, exercise_cells, grade, main
 
 ALL = slips.load()
@@ -106,48 +106,6 @@ def test_a_chapter_does_not_show_its_solutions():
         assert not any(re.sub(r'\s', '', body) in c for c in code), ex.name
 
 NAME = '04.2'
-def right(): return ALL[NAME].solution
-
-def test_progress_is_kept(place, capsys):
-    check(NAME, right())
-    day = json.loads(place.read_text())[NAME]
-    assert re.fullmatch(r'\d{4}-\d\d-\d\d', day)
-    check(NAME, lambda *args: None)  # what is done stays done
-    progress(NAME[:2])
-    said = capsys.readouterr().out.splitlines()
-    assert any(l.startswith(NAME) and l.endswith(day) for l in said)
-    assert said[-1] == f'1 of {sum(n.startswith(NAME[:2]) for n in ALL)} done'
-    assert [p.name for p in place.parent.iterdir()] == [place.name]
-
-@pytest.mark.parametrize('damage', ['{"04.2": ', '[1]', '{"04.2": 1}', '\x00'])
-def test_a_damaged_file_is_set_aside(place, capsys, damage):
-    place.write_text(damage)
-    check(NAME, right())
-    assert 'kept as progress.damaged-1' in capsys.readouterr().out
-    assert place.with_suffix('.damaged-1').read_text() == damage
-    assert [*json.loads(place.read_text())] == [NAME]
-    place.write_text(damage * 2)
-    progress()
-    assert place.with_suffix('.damaged-1').read_text() == damage
-    assert place.with_suffix('.damaged-2').read_text() == damage * 2
-
-def test_a_place_that_cannot_be_written_is_said(tmp_path, capsys):
-    (tmp_path/'file').write_text('')
-    keep_progress(tmp_path/'file'/'progress.json')
-    check(NAME, right())
-    assert 'cannot be written' in capsys.readouterr().out
-
-def test_a_folder_may_hold_it(tmp_path):
-    assert keep_progress(tmp_path) == tmp_path/'progress.json'
-    check(NAME, right())
-    assert [*json.loads((tmp_path/'progress.json').read_text())] == [NAME]
-
-def test_the_place_can_be_chosen(tmp_path, monkeypatch):
-    exercises._place.clear()
-    monkeypatch.setenv('BACKPROP_NB_PROGRESS', str(tmp_path/'a.json'))
-    assert keep_progress() == tmp_path/'a.json'
-    assert keep_progress(tmp_path/'b.json') == keep_progress() == tmp_path/'b.json'
-
 def written(path, *cells, **more):
     cells = [{'cell_type': 'code', 'source': c} for c in cells]
     path.write_text(json.dumps({'cells': cells, **more}))

@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 from backprop_nb.all import *
-from backprop_nb.clinic import ClinicError
+from backprop_nb.clinic import ClinicError, FileError
 from backprop_nb.training import _digest
 
 class Shifted(Module):
@@ -167,6 +167,33 @@ def test_no_plain_file(tmp_path):
     for place in tmp_path, Path(os.devnull):
         with pytest.raises(RuntimeError, match='no plain file'): save_state(place, *make())
     assert not [*tmp_path.iterdir()]
+
+def test_far_too_large(saved):
+    path, model, opt, _ = saved
+    os.truncate(path, 2**40)  # of zeros that take no room
+    with pytest.raises(RuntimeError, match='1,099,511,627,776 bytes'): load_state(path, model, opt)
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes in folders')
+def test_a_pipe(tmp_path):
+    os.mkfifo(tmp_path/'pipe'); (tmp_path/'link').symlink_to(tmp_path/'pipe')
+    for name in 'pipe', 'link':
+        with pytest.raises(RuntimeError, match='no plain file'): save_state(tmp_path/name, *make())
+        with pytest.raises(RuntimeError, match='no plain file'): load_state(tmp_path/name, *make())
+    assert (tmp_path/'pipe').is_fifo()
+
+def test_errors_of_the_system_are_worded(saved, monkeypatch):
+    path, model, opt, _ = saved
+    before = path.read_bytes()
+    for bad in path/'below', path.parent/'none'/'net', path.parent/('n'*5000):
+        with pytest.raises(FileError, match='cannot be written'): save_state(bad, model, opt)
+        refused_and_unchanged(bad)
+    def refuse(*args): raise PermissionError(13, 'Permission denied')
+    monkeypatch.setattr(Path, 'read_bytes', refuse)
+    refused_and_unchanged(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(FileError, match='Permission denied'): save_state(path, model, opt)
+    assert path.read_bytes() == before and [*path.parent.iterdir()] == [path]
 
 def refused_and_unchanged(path):
     model, opt = make(seed=5)
