@@ -15,7 +15,7 @@ def dropped(c) -> bool:
     "Is the cell plumbing that nobody needs on a page?"
     if c.cell_type != 'code': return False
     hidden = re.search(r'^#\| *(hide|default_exp)\b', c.source, re.M)
-    return bool(hidden) or 'google.colab' in c.source or not c.source.strip()
+    return bool(hidden) or not c.source.strip()
 
 def tree(c):
     "The statements of a code cell, none where it is not plain Python."
@@ -136,7 +136,7 @@ CONTENTS = {  # the groups of the table of contents; a page that stands in none 
     'Chapters': ['[0-9][0-9]_*'],
     'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
     'To look things up': ['notation', 'formulas', 'reference', 'operation'],
-    'Exercises': ['exercises', 'answers', 'checker']}
+    'Exercises': ['exercises', 'progress', 'answers', 'checker']}
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."
