@@ -48,7 +48,7 @@ def _code(path):
 # %% ../nbs/teachers.ipynb #cebdaff2
 def _mentioned(code):
     "The exercises whose names stand in quotes in a cell."
-    return [n for n in re.findall(r"""['"]([^'"\n]{1,20})['"]""", code) if n in EXERCISES]
+    return [n for n in EXERCISES if f"'{n}'" in code or f'"{n}"' in code]
 
 def _asks(code): return re.search(r'\bcheck\b', code) or _mentioned(code)
 
@@ -543,7 +543,9 @@ def _cell_text(x):
 
 def _long(graded):
     "A row for each verdict, with all that the checker has said."
-    rows = [[file, n, x.state, x.text] for file,v in sorted(graded.items()) for n,x in v.items()]
+    none = {'': Verdict('', 'no exercise', (), '')}
+    rows = [[file, n, x.state, x.text] for file,v in sorted(graded.items())
+            for n,x in (v or none).items()]
     return [['notebook', 'exercise', 'state', 'said'], *rows]
 
 def _wide(graded):
