@@ -18,7 +18,7 @@ from .checker import (EXERCISES, NotWritten, Slip, Verdict, _BOOKS, _of_kind, _R
 from .clinic import FileError, RangeError
 from .graph import Value
 
-# %% ../nbs/teachers.ipynb #a7aaa811
+# %% ../nbs/teachers.ipynb #ac2281e3
 _MOST = 32 << 20                                  # bytes in a notebook
 
 def _clean(text):
@@ -34,6 +34,7 @@ def _text(path):
     if len(text) > _MOST: raise ValueError(f'it has more than {_MOST >> 20} MB')
     return text.decode('utf-8-sig')
 
+# %% ../nbs/teachers.ipynb #a7aaa811
 def _code(path):
     "The code of a notebook, cell by cell. Raises `FileError` for what is no notebook."
     try:
@@ -43,14 +44,14 @@ def _code(path):
                 for c in cells if c['cell_type'] == 'code']
     except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError) as e:
         why = getattr(e, 'strerror', None) or e
-        raise FileError(_clean(f'grade: {path} is no notebook, want an .ipynb ({why})')) from e
+        text = f'grade: {Path(path).name} is no notebook, want an .ipynb ({why})'
+        raise FileError(_clean(text)) from e
 
-# %% ../nbs/teachers.ipynb #cebdaff2
 def _mentioned(code):
     "The exercises whose names stand in quotes in a cell."
     return [n for n in EXERCISES if f"'{n}'" in code or f'"{n}"' in code]
 
-def _asks(code): return re.search(r'\bcheck\b', code) or _mentioned(code)
+def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
 def exercise_cells(path, # a notebook
                   )->list: # their code
@@ -58,7 +59,16 @@ def exercise_cells(path, # a notebook
     _load()
     return [c for c in _code(path) if _asks(c)]
 
-# %% ../nbs/teachers.ipynb #42ea6627
+# %% ../nbs/teachers.ipynb #7690b41a
+def _load(path=None):
+    "Enter the exercises of the course, and those of a teacher's file, which becomes a module."
+    while _BOOKS: _BOOKS.pop()()
+    if not path: return
+    module = types.ModuleType(Path(path).stem)
+    module.__file__ = os.path.abspath(path)
+    sys.modules.setdefault(module.__name__, module)
+    exec(compile(_text(path), module.__file__, 'exec'), vars(module))
+
 def _names_in(code):
     "All names and texts in a piece of compiled code."
     yield from code.co_names
@@ -66,7 +76,8 @@ def _names_in(code):
         if isinstance(c, str): yield c
         if isinstance(c, types.CodeType): yield from _names_in(c)
 
-def _parts(x, modules):
+# %% ../nbs/teachers.ipynb #b0754f5a
+def _needed_by(x, modules):
     "What a function or a class of these modules needs to run."
     if isinstance(x, (list, tuple)): return x
     if isinstance(x, dict): return x.values()
@@ -78,24 +89,15 @@ def _parts(x, modules):
     held = [c.cell_contents for c in x.__closure__ or ()]
     return *map(x.__globals__.get, _names_in(x.__code__)), *held, x.__defaults__, x.__kwdefaults__
 
-# %% ../nbs/teachers.ipynb #fdf38bc1
-def _load(path=None):
-    "Enter the exercises of the course, and those of a teacher's file, which becomes a module."
-    while _BOOKS: _BOOKS.pop()()
-    if not path: return
-    module = types.ModuleType(Path(path).stem)
-    module.__file__ = os.path.abspath(path)
-    sys.modules.setdefault(module.__name__, module)
-    exec(compile(_text(path), module.__file__, 'exec'), vars(module))
-
 def _gone(signature):
     "What stands in the place of a solution: its parameters, and nothing else."
     def gone(*args, **kwargs): raise LookupError('there are no solutions in this process')
     gone.__signature__ = signature
     return gone
 
-def _paper(path):
-    "Load the exercises, then take out solutions and slips; the files where these can be read."
+# %% ../nbs/teachers.ipynb #56d3d5e8
+def _forget(path):
+    "Load the exercises and take out what answers them; the files in which that can be read."
     _load(path)
     modules = {n: sys.modules[n] for n in {ex.solution.__module__ for ex in EXERCISES.values()}}
     todo,kept = [],{}
@@ -104,41 +106,41 @@ def _paper(path):
         todo += ex.inputs, ex.forward, ex.run
     while todo:
         x = todo.pop()
-        if id(x) not in kept: todo += _parts(x, modules)
+        if id(x) not in kept: todo += _needed_by(x, modules)
         kept[id(x)] = x
     for m in modules.values():
-        for n in [n for n,x in vars(m).items() if n[:2] != '__' and id(x) not in kept]: delattr(m, n)
+        for n,x in [*vars(m).items()]:
+            if n[:2] != '__' and id(x) not in kept: delattr(m, n)
     linecache.clearcache()
     gc.collect()
     return [m.__file__ for m in modules.values()]
 
-# %% ../nbs/teachers.ipynb #5480139a
+# %% ../nbs/teachers.ipynb #d9247656
 _CHANGES = {f'os.{n}' for n in 'chmod chown mkdir remove rename rmdir truncate utime'.split()}
 _STARTS = {*('os.exec os.fork os.forkpty os.kill os.killpg os.link os.posix_spawn os.spawn '
              'os.startfile os.symlink os.system pty.spawn socket.bind socket.connect '
              'socket.getaddrinfo socket.sendto subprocess.Popen').split()}
 
-def _guard(folder, secret):
-    "Refuse in this process what no exercise needs. A fence, no wall: compiled code climbs over it."
+def _fence(folder, secret):
+    "From now on, refuse in this process what no exercise needs."
     real,fsdecode,stat = os.path.realpath, os.fsdecode, os.stat
     folder,nothing = real(folder) + os.sep, os.devnull
     files = *secret, *map(importlib.util.cache_from_source, secret)
     hidden = {stat(p)[1:3] for p in files if os.path.exists(p)}
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     def outside(p): return not isinstance(p, int) and not real(fsdecode(p)).startswith(folder)
+    def secretly(p):
+        with suppress(OSError, ValueError): return p.endswith('.ipynb') or stat(p)[1:3] in hidden
     def hook(event, args):
         bad = event in _STARTS
         if event in _CHANGES: bad = outside(args[0]) or event == 'os.rename' and outside(args[1])
         if event == 'open' and not isinstance(args[0], int):
-            path = fsdecode(args[0])
-            if args[2] & writes: bad = path != nothing and outside(path)
-            else:
-                with suppress(OSError, ValueError):
-                    bad = path.endswith('.ipynb') or stat(path)[1:3] in hidden
+            p = fsdecode(args[0])
+            bad = p != nothing and outside(p) if args[2] & writes else secretly(p)
         if bad: raise PermissionError(f'not while it is graded: {event}')
     sys.addaudithook(hook)
 
-# %% ../nbs/teachers.ipynb #939dbb58
+# %% ../nbs/teachers.ipynb #fe91a320
 def _limit(threads):
     "Limit what this process may take, where the system can."
     try: import resource
@@ -159,43 +161,7 @@ def _home(folder):
         'BACKPROP_NB_PROGRESS': os.path.join(folder, 'progress.json'), 'MPLBACKEND': 'agg',
         'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
 
-# %% ../nbs/teachers.ipynb #07758f40
-class _Shell:
-    "Stands in for Jupyter: `%time` runs what it times, other magics and shell commands do nothing."
-    def __init__(self, run): self.run = run
-    def __getattr__(self, name): return self
-    def __call__(self, *args, **kwargs): return self
-    def __iter__(self): return iter(())
-    def run_line_magic(self, name, line, *more): return self.run_cell_magic(name, '', line)
-    def run_cell_magic(self, name, line, cell):
-        if name in ('time', 'timeit', 'prun', 'capture'):
-            self.run(re.sub(r'^(\s*-[a-zA-Z]\s*\d*(?=\s))*\s*', '', cell) if not line else cell)
-        return self
-
-def _python(code):
-    "A cell as plain Python, by IPython's own rules where there is an IPython."
-    try: from IPython.core.inputtransformer2 import TransformerManager
-    except ImportError: return code
-    return TransformerManager().transform_cell(code)
-
-# %% ../nbs/teachers.ipynb #c9f75979
-_OURS = {'00.3': Value.backward, '05.3': linear.lin_grad, '09.2': softmax.cross_entropy_grad}
-
-def _not_yours(*args, **kwargs):
-    raise __import__('backprop_nb').checker.Slip(
-        "the package's own function does it; write one of yours", '')
-
-def _without_ours(name, answer):
-    "An answer that has to do without the package's own function for the same thing."
-    ours = _OURS.get(name)
-    if not ours or not callable(answer): return answer
-    def f(*args):
-        code,ours.__code__ = ours.__code__,_not_yours.__code__
-        try: return answer(*args)
-        finally: ours.__code__ = code
-    return f
-
-# %% ../nbs/teachers.ipynb #98ea0dc6
+# %% ../nbs/teachers.ipynb #ac8ea85d
 _DTYPES = {f'{d}'[6:]: d for d in (
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
     torch.int16, torch.int8, torch.uint8, torch.bool)}
@@ -214,14 +180,14 @@ def _unpacked(x):
     if isinstance(x, str): return x
     return torch.tensor(x['numbers'], dtype=_DTYPES[x['dtype']], device='cpu').reshape(x['shape'])
 
-# %% ../nbs/teachers.ipynb #0db50e2e
-def _error(e):
+# %% ../nbs/teachers.ipynb #40274b79
+def _kind_and_text(e):
     "Kind and text of an error, whatever its class does when it is asked."
     try: text = str.__str__(str(e))
     except BaseException: text = 'its text cannot be read'
     return [f'{type(e).__name__}'[:100], text[:1000]]
 
-def _case(ex, answer, k):
+def _run_case(ex, answer, k):
     "What an answer gives in one case, as plain data: numbers, or why there are none."
     try:
         _of_kind(answer, ex)
@@ -231,19 +197,62 @@ def _case(ex, answer, k):
     except NotWritten as e: return dict(open=f'{e}'[:1000])
     except BaseException as e:
         if isinstance(e, NotImplementedError) and not e.args: return dict(open='')
-        return dict(error=_error(e))
+        return dict(error=_kind_and_text(e))
 
-def _judged(name, cases):
-    "The verdict on what a child has sent."
+# %% ../nbs/teachers.ipynb #1fcf3523
+_ONE = threading.Lock()
+
+def _verdict_on(name, cases):
+    "The verdict on what has been handed in."
     def case(k):
         (what,x), = cases[k].items()
         if what == 'got': return {n: _unpacked(t) for n,t in x.items()}
         if what == 'slip': raise Slip(*map(str, x))
         if what == 'open': raise NotWritten(f'{x}')
         raise type(x[0], (Exception,), {})(x[1])
-    return diagnose(name, _Recorded(case))
+    try:
+        with _ONE: v = diagnose(name, _Recorded(case))
+    except Exception: return Verdict(name, 'raises', (), 'what it handed in cannot be read')
+    return v._replace(text=v.text[:2000])
 
-# %% ../nbs/teachers.ipynb #e79bac4f
+# %% ../nbs/teachers.ipynb #5e7ceaae
+def _as_python(code):
+    "A cell as plain Python, by IPython's own rules where there is an IPython."
+    try: from IPython.core.inputtransformer2 import TransformerManager
+    except ImportError: return code
+    return TransformerManager().transform_cell(code)
+
+class _Shell:
+    "Stands in for Jupyter: `%time` runs what it times, other magics and shell commands do nothing."
+    def __init__(self, run): self.run = run
+    def __getattr__(self, name): return self
+    def __call__(self, *args, **kwargs): return self
+    def __iter__(self): return iter(())
+    def run_line_magic(self, name, line, *more):
+        if name in ('timeit', 'prun'): line = re.sub(r'^(\s*-[a-z]\s*\d*(?=\s))+\s*', '', line)
+        return self.run_cell_magic(name, '', line)
+    def run_cell_magic(self, name, line, cell):
+        if name in ('time', 'timeit', 'prun', 'capture'): self.run(cell)
+        return self
+
+# %% ../nbs/teachers.ipynb #57ab1413
+_PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad, '09.2': softmax.cross_entropy_grad}
+
+def _not_yours(*args, **kwargs):
+    from backprop_nb.checker import Slip
+    raise Slip("the package's own function does it; write one of yours", '')
+
+def _without_ours(name, answer):
+    "An answer that has to do without the package's own function for the same thing."
+    ours = _PACKAGES_OWN.get(name)
+    if not ours or not callable(answer): return answer
+    def f(*args):
+        code,ours.__code__ = ours.__code__,_not_yours.__code__
+        try: return answer(*args)
+        finally: ours.__code__ = code
+    return f
+
+# %% ../nbs/teachers.ipynb #93e311a8
 def _space():
     "What an exercise's cell finds: the package, torch and a few names."
     space = {'__name__': '__main__'}
@@ -252,51 +261,52 @@ def _space():
     return space
 
 def _stand_ins(skip, send):
-    "Wherever the package has a `check`, put one that hands in numbers, and so on."
+    "Wherever the package has a `check`, put one that hands in numbers; and so on."
     def check(name, answer):
-        if not isinstance(name, str) or name not in EXERCISES: return send('unknown', f'{name}'[:40])
+        name = str(name)
         if name in skip: return
+        if name not in EXERCISES: return send('unknown', name[:40])
         send('begins', name)
         ex,answer = EXERCISES[name],_without_ours(name, answer)
-        send('cases', name, [_case(ex, answer, k) for k in range(len(ex.sizes))])
+        send('cases', name, [_run_case(ex, answer, k) for k in range(len(ex.sizes))])
     def diagnose(name, answer): return Verdict(name, 'done', (), 'handed in')
     def nothing(*args, **kwargs): pass
     new = dict(check=check, diagnose=diagnose, hint=nothing, solution=nothing, progress=nothing)
-    for n,m in [*sys.modules.items()]:
-        if n.split('.')[0] == 'backprop_nb': vars(m).update({k: new[k] for k in new if k in vars(m)})
+    for m in [vars(m) for n,m in sys.modules.items() if n.split('.')[0] == 'backprop_nb']:
+        m.update({k: new[k] for k in m.keys() & new})
 
-# %% ../nbs/teachers.ipynb #e6f14464
+# %% ../nbs/teachers.ipynb #b9382ea9
 def _run_cell(code, skip, send):
     "Run a cell if its code has `check` or an exercise in it; `send` gets what it hands in."
     _stand_ins(skip, send)
     space = _space() | {'display': lambda *args, **kwargs: None}
-    def compiled(text): return compile(_python(text), 'cell', 'exec', dont_inherit=True)
+    def compiled(text): return compile(_as_python(text), 'cell', 'exec', dont_inherit=True)
     shell = _Shell(lambda text: exec(compiled(text), space))
     space['get_ipython'] = lambda: shell
     with suppress(ImportError): import IPython; IPython.get_ipython = space['get_ipython']
     try:
         code = compiled(code)
-        names = {*_names_in(code)}
-        if names & {*EXERCISES} or any(map(re.compile(r'\bcheck\b').search, names)): exec(code, space)
-    except BaseException as e: return send('end', _error(e))
+        asks = re.compile('|'.join([r'\bcheck\b', *map(re.escape, EXERCISES)])).search
+        if any(map(asks, _names_in(code))): exec(code, space)
+    except BaseException as e: return send('end', _kind_and_text(e))
     send('end', None)
 
 def _submitted(job, fd, home, secret, threads):
-    "The student's process: it has a home of its own, and hands in lines on `fd`."
+    "The student's process."
     os.chdir(home)
     os.environ.update(_home(home))
     _limit(threads)
-    _guard(home, secret)
+    _fence(home, secret)
     with os.fdopen(fd, 'wb') as f:
         def send(*what): f.write(b'>' + json.dumps(what).encode() + b'\n'); f.flush()
         _run_cell(job['code'], job['skip'], send)
     os._exit(0)
 
-# %% ../nbs/teachers.ipynb #d646b6f3
+# %% ../nbs/teachers.ipynb #f4bebe16
 def _relay(fd, out, seconds):
     "Pass lines on as they come; 'no end' where the next one takes too long, or nobody wants it."
     rest,end = b'',time.monotonic() + seconds
-    while len(rest) < 4 << 20:
+    while len(rest) < 1 << 20:
         ready = select.select([fd, 0], [], [], max(0, end - time.monotonic()))[0]
         if fd not in ready: return 'no end'
         data = os.read(fd, 1 << 16)
@@ -310,26 +320,26 @@ def _end_children():
     "End all that this process has started, or that was left to it, stopped or not."
     mine = Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children')
     for _ in range(1000):
-        for pid in (pids := mine.read_text().split() if mine.exists() else []):
-            with suppress(OSError): os.kill(int(pid), signal.SIGKILL); os.waitpid(int(pid), 0)
+        pids = mine.read_text().split() if mine.exists() else []
+        for pid in map(int, pids):
+            with suppress(OSError): os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
         if not pids: return
 
-# %% ../nbs/teachers.ipynb #49e171a4
-def _prctl(what, on):
+# %% ../nbs/teachers.ipynb #668102ea
+def _prctl(what, value):
     "Ask Linux for something; elsewhere, nothing."
-    with suppress(Exception): ctypes.CDLL(None).prctl(what, on, 0, 0, 0)
+    with suppress(Exception): ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
-def _apart(job, out, seconds, *more):
-    "Run a cell in a copy of this process, and end it with all that it has started."
+def _in_a_copy(job, out, seconds, *more):
+    "Run a cell in a copy of this process; how that has ended."
     home,(r,w) = tempfile.mkdtemp(dir=os.getcwd()),os.pipe()
     pid = os.fork()
     if not pid:
         try:
             os.setsid()
-            _prctl(1, signal.SIGKILL)                 # to be ended with its parent
+            _prctl(1, signal.SIGKILL)                 # to end when the child does
             for fd in 0, 1, 2: os.dup2(os.open(os.devnull, os.O_RDWR), fd)
-            os.dup2(w, 9)
-            os.closerange(3, 9); os.closerange(10, 4096)
+            os.dup2(w, 9); os.closerange(3, 9); os.closerange(10, 4096)
             _submitted(job, 9, home, *more)
         finally: os._exit(1)
     os.close(w)
@@ -341,87 +351,95 @@ def _apart(job, out, seconds, *more):
         os.close(r)
         shutil.rmtree(home, ignore_errors=True)
 
-# %% ../nbs/teachers.ipynb #3c33805b
+# %% ../nbs/teachers.ipynb #9a277d73
+_FORKS = sys.platform.startswith('linux')
+
 def _serve():
     "The child: it loads everything once, then takes a cell in each line of stdin."
     setup = json.loads(sys.stdin.buffer.readline())
     out = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
     torch.set_num_threads(1)
-    secret = _paper(setup['exercises'])
-    _space(); _python('')                             # so that the first cell need not wait
+    secret = _forget(setup['exercises'])
+    _space(); _as_python('')                             # so that the first cell need not wait
     _prctl(36, 1)                                     # orphans are left to this process
     _prctl(4, 0)                                      # its memory and pipes are closed to others
     more = secret, sum(1 for _ in Path('/proc').glob('[0-9]*/task/[0-9]*'))
     out.write(b'=ready\n'); out.flush()
     for line in iter(sys.stdin.buffer.readline, b''):
         job = json.loads(line)
-        if not hasattr(os, 'fork'): _submitted(job, out.fileno(), os.getcwd(), *more)
-        how = _apart(job, out, setup['seconds'], *more)
+        if not setup['forks']: _submitted(job, out.fileno(), os.getcwd(), *more)
+        how = _in_a_copy(job, out, setup['seconds'], *more)
         out.write(f'={how}\n'.encode()); out.flush()
 
-# %% ../nbs/teachers.ipynb #dc2c80ce
-class _Child:
-    "A process that runs cells."
-    process,closed = None,False
-    def __init__(self, seconds, exercises):
-        self.setup = dict(seconds=seconds, exercises=exercises and os.path.abspath(exercises))
-
-    def start(self):
-        "Begin the process, and wait for its imports, which are not the student's time."
-        self.stop()
-        self.home = tempfile.mkdtemp(prefix='grade-')
-        path = str(Path(__file__).parents[1]), *filter(None, sys.path[1:])
-        path = os.pathsep.join(map(os.path.abspath, path))
-        self.process = subprocess.Popen(
-            [sys.executable, '-c', 'from backprop_nb.grade import _serve; _serve()'],
-            env=os.environ | _home(self.home) | {'PYTHONPATH': path}, cwd=self.home,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self.lines = queue.Queue()
-        threading.Thread(target=_listen, args=(self.process, self.lines), daemon=True).start()
-        self.write(self.setup)
-        if self.lines.get() != b'=ready\n': raise RuntimeError('grade: the child does not start')
-
-    def write(self, what):
-        self.process.stdin.write(json.dumps(what).encode() + b'\n')
-        self.process.stdin.flush()
-
-    def stop(self):
-        "End it; it ends by itself, with all that it has started, when its stdin does."
-        if not self.process: return
-        with suppress(OSError): self.process.stdin.close()
-        try: self.process.wait(2)
-        except subprocess.TimeoutExpired: self.process.kill(); self.process.wait()
-        self.process = shutil.rmtree(self.home, ignore_errors=True)
+# %% ../nbs/teachers.ipynb #8fec44ec
+def _kill(process):
+    if hasattr(os, 'killpg'): os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 def _listen(process, lines):
     with process.stdout as f:
         for line in f: lines.put(line)
     lines.put(b'')
 
-# %% ../nbs/teachers.ipynb #b1d2dda3
+def _begin(setup, home):
+    "Begin the process of a child; it, and the queue of lines that come from it."
+    path = [os.path.abspath(p) for p in (*sys.path, Path(__file__).parents[1]) if p]
+    code = f'import sys; sys.path[:] = {path}; from backprop_nb.grade import _serve; _serve()'
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], env=os.environ | _home(home), cwd=home,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    lines = queue.Queue()
+    threading.Thread(target=_listen, args=(process, lines), daemon=True).start()
+    return process, lines
+
+# %% ../nbs/teachers.ipynb #4c578103
+class _Child:
+    "A child, as the grader sees it."
+    process,closed,spent = None,False,0.
+    def __init__(self, seconds, exercises):
+        exercises = os.path.abspath(exercises) if exercises else None
+        self.setup = dict(seconds=seconds, exercises=exercises, forks=_FORKS)
+
+    def start(self):
+        "Begin the process, and wait for its imports, which are not the student's time."
+        self.stop()
+        self.home = tempfile.mkdtemp(prefix='grade-')
+        self.process,self.lines = _begin(self.setup, self.home)
+        self.write(self.setup)
+        if self.closed or self.lines.get() != b'=ready\n': raise RuntimeError('no child begins')
+
+    def write(self, what):
+        self.process.stdin.write(json.dumps(what).encode() + b'\n')
+        self.process.stdin.flush()
+
+    def stop(self):
+        "End it; a child that can still hear ends by itself, with all that it has started."
+        if not self.process: return
+        with suppress(OSError): self.process.stdin.close()
+        try: self.process.wait(2)
+        except subprocess.TimeoutExpired: _kill(self.process)
+        self.process = shutil.rmtree(self.home, ignore_errors=True)
+
+# %% ../nbs/teachers.ipynb #e12b0fd3
 def _events(child, code, skip):
     "What a cell hands in, and how that ends: 'ended' or 'no end'."
     if not child.process or child.process.poll() is not None: child.start()
-    heard,how = [],'no end'
+    heard,how,begun = [],'no end',time.monotonic()
+    patience = child.setup['seconds'] + 5 * _FORKS    # a child that forks keeps the limit itself
     with suppress(OSError, ValueError, RecursionError, queue.Empty):
         child.write(dict(code=code, skip=skip))
         while len(heard) < 4 * len(EXERCISES):
-            line = child.lines.get(timeout=child.setup['seconds'] + 5 * hasattr(os, 'fork'))
+            line = child.lines.get(timeout=patience)
+            child.spent += time.monotonic() - begun
+            begun = time.monotonic()
             if line[:1] == b'=': return heard, line[1:-1].decode()
             if not line: how = 'ended'; break
             heard.append(json.loads(line[1:]))
+    child.spent += time.monotonic() - begun
     child.stop()
     return heard, how
-
-_ONE = threading.Lock()
-
-def _verdict(name, cases):
-    "The verdict on the numbers that a child has sent."
-    try:
-        with _ONE: v = _judged(name, cases)
-        return v._replace(text=v.text[:2000])
-    except Exception: return Verdict(name, 'raises', (), 'what it handed in cannot be read')
 
 def _heard(events):
     "Verdicts, the exercise whose answer was running last, and the error of the cell if any."
@@ -430,50 +448,49 @@ def _heard(events):
         match e:
             case ['unknown', str(n)]: found[n] = Verdict(n, 'no such exercise', (), '')
             case ['begins', str(n)] if n in EXERCISES: at = n
-            case ['cases', str(n), list(cases)] if n in EXERCISES:
-                found[n],at = _verdict(n, cases),None
+            case ['cases', str(n), list(x)] if n in EXERCISES: found[n],at = _verdict_on(n, x),None
             case ['end', None]: error = ''
             case ['end', [str(kind), str(text)]]: error = f'{kind}: {text}'
     return found, at, error
 
-# %% ../nbs/teachers.ipynb #verdicts
+# %% ../nbs/teachers.ipynb #107be4bc
 def _cell_verdicts(child, code, skip=()):
     "The verdicts on a cell; and on the exercises that it names without handing them in."
     events,how = _events(child, code, [*skip])
     found,at,error = _heard(events)
     state = 'raises'
-    if how == 'no end' and error[:3] == 'the':
+    if how == 'no end' and (not events or events[-1][:1] != ['end']):
         state,error = 'no end',f"no answer within {child.setup['seconds']:g} s"
-    feared = {}
-    if not error and re.search(r'\bcheck\b', code): error = 'check was not reached'
-    if error: feared = {n: Verdict(n, state, (), error) for n in _mentioned(code)}
+    lost = error
+    if not error and re.search(r'\bcheck\b', code): lost = 'check was not reached'
+    feared = {n: Verdict(n, state, (), lost) for n in _mentioned(code) if lost}
     if at and at not in skip:                          # the others of this cell get their turn
         found[at] = Verdict(at, state, (), error)
         more,fears = _cell_verdicts(child, code, (*skip, at))
         found,feared = more | found, fears | feared
     return found, feared
 
-def _alone(verdict, others):
+def _not_alone(verdict, others):
     "The verdict; where a name is missing that another cell has, it says so."
     name = re.search(r"NameError: name '(\w+)' is not defined", verdict.text)
     if not name or not any(re.search(rf'\b{name[1]}\b', c) for c in others): return verdict
-    return verdict._replace(text=f'{verdict.text} ({name[1]} stands in another cell; the cell of an '
-                                 'exercise has to run alone)')
+    why = f' ({name[1]} stands in another cell; the cell of an exercise has to run alone)'
+    return verdict._replace(text=verdict.text + why)
 
+# %% ../nbs/teachers.ipynb #4e0011a5
 def _verdicts(codes, child):
     "The verdicts on the exercises of a notebook; the last cell counts if several hand one in."
-    heard,feared = {},{}
+    heard,feared,late = {},{},'the notebook took too long as a whole'
     cells = [k for k,c in enumerate(codes) if _asks(c)]
     turns = 3 + len({n for k in cells for n in _mentioned(codes[k])})
-    end = time.monotonic() + child.setup['seconds'] * turns
+    child.spent = 0.
     for k in cells:
-        if time.monotonic() > end:
-            text = 'the notebook took too long as a whole'
-            feared |= {n: Verdict(n, 'no end', (), text) for n in _mentioned(codes[k])}
+        if child.spent > turns * child.setup['seconds']:
+            feared |= {n: Verdict(n, 'no end', (), late) for n in _mentioned(codes[k])}
             continue
         others = codes[:k] + codes[k+1:]
         for all_,new in zip((heard, feared), _cell_verdicts(child, codes[k])):
-            all_ |= {n: _alone(v, others) for n,v in new.items()}
+            all_ |= {n: _not_alone(v, others) for n,v in new.items()}
     return feared | heard
 
 # %% ../nbs/teachers.ipynb #747bc3e5
@@ -486,14 +503,14 @@ def grade(path, # a notebook
           seconds:float=10, # limit for each exercise
           exercises=None, # a file with exercises of your own
          )->dict: # name of the exercise -> Verdict
-    "The verdicts on the exercises of one notebook, whose cells run in a process of their own."
+    "The verdicts on the exercises of one notebook, whose cells run in processes of their own."
     _in_time(seconds)
     _load(exercises)
     codes,child = _code(path),_Child(seconds, exercises)
     try: return _verdicts(codes, child)
     finally: child.stop()
 
-# %% ../nbs/teachers.ipynb #2258a342
+# %% ../nbs/teachers.ipynb #1ff9ffd8
 def _work(todo, ended, child):
     "Grade notebooks until there are no more."
     while not child.closed:
@@ -503,7 +520,7 @@ def _work(todo, ended, child):
         except Exception as e: ended.put((path, {'': Verdict('', 'unread', (), f'grade: {e!r}')}))
 
 def _side_by_side(books, seconds, exercises):
-    "(path, verdicts) of each notebook as it ends; as many at a time as there are processors."
+    "(path, verdicts) of each notebook as it ends."
     todo,ended = queue.Queue(),queue.Queue()
     for book in books.items(): todo.put(book)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
@@ -535,35 +552,47 @@ def _table(graded):
         rows.append([file, *[_word(v.get(n)) for n in names], done])
     return rows
 
-# %% ../nbs/teachers.ipynb #9e46e086
+# %% ../nbs/teachers.ipynb #d6978d3d
 def _cell_text(x):
     "A text that no spreadsheet takes for a formula."
-    x = ' / '.join(_clean(line) for line in f'{x}'.split('\n'))
+    x = ' / '.join(_clean(line).strip() for line in f'{x}'.split('\n'))
     return f"'{x}" if x.startswith(('=', '+', '-', '@')) else x
 
-def _long(graded):
+def _row_a_verdict(graded):
     "A row for each verdict, with all that the checker has said."
     none = {'': Verdict('', 'no exercise', (), '')}
     rows = [[file, n, x.state, x.text] for file,v in sorted(graded.items())
             for n,x in (v or none).items()]
     return [['notebook', 'exercise', 'state', 'said'], *rows]
 
-def _wide(graded):
+def _row_a_notebook(graded):
     "A row for each notebook: how many are done, and a word for each exercise."
     (_,*names,_),*rows = _table(graded)
     rows = [[file, done.split(' ')[0], *['' if w == '-' else w for w in words]]
             for file,*words,done in rows]
     return [['notebook', 'done', *names], *rows]
 
+# %% ../nbs/teachers.ipynb #3aa6b090
 def _save(rows, path):
     "Write a CSV file, whole or not at all."
-    path = Path(os.path.realpath(path))
-    text = io.StringIO(newline='')
-    csv.writer(text).writerows([map(_cell_text, row) for row in rows])
+    path,text = Path(os.path.realpath(path)),io.StringIO(newline='')
+    csv.writer(text, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
     fd,new = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    with os.fdopen(fd, 'w', newline='', encoding='utf-8-sig') as f: f.write(text.getvalue())
-    with suppress(OSError): os.chmod(new, path.stat().st_mode if path.exists() else 0o644)
-    os.replace(new, path)
+    try:
+        with os.fdopen(fd, 'w', newline='', encoding='utf-8-sig') as f: f.write(text.getvalue())
+        os.chmod(new, path.stat().st_mode if path.exists() else 0o644)
+        os.replace(new, path)
+    except BaseException: os.unlink(new); raise
+
+def _print(text, to='stdout'):
+    "Print, in whatever letters the screen has; one that is gone is no matter."
+    stream = getattr(sys, to)
+    try:
+        letters = getattr(stream, 'encoding', None) or 'utf-8'
+        print(text.encode(letters, 'backslashreplace').decode(letters), file=stream, flush=True)
+    except (OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError): os.dup2(nothing, stream.fileno())
 
 # %% ../nbs/teachers.ipynb #f2d52c83
 def _options():
@@ -583,73 +612,68 @@ def _files(path):
              if f.lower().endswith('.ipynb') and '.ipynb_checkpoints' not in Path(folder).parts]
     return {p: _clean(p.relative_to(path).as_posix()) for p in sorted(found)}
 
-def _refused(args, files):
+# %% ../nbs/teachers.ipynb #edbcf59b
+def _why_not(args, files):
     "Why a command cannot be followed; '' where it can. Found before anything runs."
     if not files: return f'no notebooks in {args.path}, want a folder that has some'
     try: _in_time(args.seconds)
     except RangeError as e: return f'--{e.args[0][7:]}'
     try: _load(args.exercises)
     except Exception as e: return f'--exercises {args.exercises}: {type(e).__name__}: {e}'
-    if not args.csv: return ''
     path = args.csv
+    if not path: return ''
     if not path.parent.is_dir(): return f'no folder {path.parent}'
     if path.exists() and not path.is_file(): return f'--csv {path} is no plain file'
-    if any(path.exists() and p.exists() and p.samefile(path) for p in files):
+    if path.exists() and any(p.exists() and p.samefile(path) for p in files):
         return f'--csv {path} is one of the notebooks'
     places = [path.parent] + [path] * path.exists()
     return '' if all(os.access(p, os.W_OK) for p in places) else f'--csv {path} cannot be written'
 
-# %% ../nbs/teachers.ipynb #130a36e9
-def _say(text, stream=None):
-    "Print on whatever there is, in whatever letters it has; a screen that is gone is no matter."
-    stream = stream or sys.stdout
-    if stream is None: return
-    try:
-        letters = getattr(stream, 'encoding', None) or 'utf-8'
-        print(text.encode(letters, 'backslashreplace').decode(letters), file=stream, flush=True)
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-def _read(files):
+def _read_all(files):
     "The code of each notebook, and a verdict for each file that has none."
     books,graded = {},{}
     for p in files:
         try: books[p] = _code(p)
-        except FileError as e: graded[p] = {'': Verdict('', 'unread', (), f'{e}')}
+        except FileError as e: graded[p] = {'': Verdict('', 'unread', (), e.args[0])}
     return books, graded
 
-# %% ../nbs/teachers.ipynb #e31015e0
-def _report(graded, files):
-    "The table, and below it what has no place in it."
-    rows = _table({files[p]: v for p,v in graded.items()})
+# %% ../nbs/teachers.ipynb #b956d99c
+def _report(graded):
+    "Print the table, and below it what has no place in it."
+    rows = _table(graded)
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows: _say('  '.join(x.ljust(w) for x,w in zip(row, widths)).rstrip())
-    for p,v in sorted(graded.items()):
+    for row in rows: _print('  '.join(x.ljust(w) for x,w in zip(row, widths)).rstrip())
+    for file,v in sorted(graded.items()):
         for n,x in v.items():
-            if x.state == 'unread': _say(_clean(x.text))
-            if x.state == 'no such exercise': _say(f'{files[p]}: no exercise {_clean(n)}')
+            if x.state == 'unread': _print(_clean(x.text))
+            if x.state == 'no such exercise': _print(f'{file}: no exercise {_clean(n)}')
 
+def _try_to_save(graded, args):
+    "Write the CSV file if there is to be one; why it cannot be written."
+    try: args.csv and _save((_row_a_notebook if args.wide else _row_a_verdict)(graded), args.csv)
+    except OSError as e: return _clean(f'--csv {args.csv} cannot be written: {e}')
+
+# %% ../nbs/teachers.ipynb #e31015e0
 def main(argv:list|None=None, # arguments of the command line; default those of the process
-        )->int: # 0; 1 where a file could not be read or written; 130 if interrupted
+        )->int: # 0; 1 where a file could not be read or written; 130 where it was interrupted
     "Check a notebook, or a folder of them, and print a table."
     args = _options().parse_args(argv)
     files = _files(args.path)
-    if why := _refused(args, files): sys.exit(_clean(why))
-    def save():
-        if not args.csv: return
-        try: _save((_wide if args.wide else _long)({files[p]: v for p,v in graded.items()}), args.csv)
-        except OSError as e: return _clean(f'--csv {args.csv} cannot be written: {e}')
-    books,graded = _read(files)
-    lost,rc = save(),0
+    if why := _why_not(args, files): sys.exit(_clean(why))
+    books,graded = _read_all(files)
+    graded,rc = {files[p]: v for p,v in graded.items()},0
+    lost = _try_to_save(graded, args)
     try:
-        for path,verdicts in _side_by_side(books, args.seconds, args.exercises):
-            graded[path] = verdicts
-            words = ', '.join(f'{n} {_word(v)}' for n,v in verdicts.items()) or 'no exercise'
-            _say(f'{len(graded)} of {len(files)}  {files[path]}: {_clean(words)}', sys.stderr)
-            lost = save()
-    except KeyboardInterrupt: rc = 130; _say(f'stopped after {len(graded)} of {len(files)}', sys.stderr)
-    _report(graded, files)
-    if lost: _say(lost, sys.stderr)
+        for p,v in _side_by_side(books, args.seconds, args.exercises):
+            graded[files[p]] = v
+            lost = _try_to_save(graded, args)
+            words = ', '.join(f'{n} {_word(x)}' for n,x in v.items()) or 'no exercise'
+            _print(f'{len(graded)} of {len(files)}  {files[p]}: {_clean(words)}', 'stderr')
+    except KeyboardInterrupt:
+        rc = 130
+        _print(f'stopped after {len(graded)} of {len(files)}', 'stderr')
+    _report(graded)
+    if lost: _print(lost, 'stderr')
     return rc or int(bool(lost) or any('' in v for v in graded.values()))
 
 # %% ../nbs/teachers.ipynb #eb8a8ec5
