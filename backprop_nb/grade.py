@@ -169,7 +169,8 @@ _DTYPES = {f'{d}'[6:]: d for d in (
 def _packed(name, x):
     "A tensor or a text as plain data."
     if isinstance(x, str): return str.__str__(x)[:2000]
-    if not isinstance(x, Tensor): raise TypeError(f'{name} is {x!r:.40}, want a tensor')
+    if not isinstance(x, Tensor):
+        raise Slip('raises', f'TypeError: {name} is {x!r:.40}, want a tensor')
     if x.numel() > 10_000: raise ValueError(f'{name} has {x.numel():,} numbers, too many here')
     if f'{x.dtype}'[6:] not in _DTYPES: raise TypeError(f'{name} is {x.dtype}, want numbers')
     x = x.detach().cpu().to_dense()
@@ -236,7 +237,8 @@ class _Shell:
         return self
 
 # %% ../nbs/teachers.ipynb #57ab1413
-_PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad, '09.2': softmax.cross_entropy_grad}
+_PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad,
+                 '09.2': softmax.cross_entropy_grad}
 
 def _not_yours(*args, **kwargs):
     from backprop_nb.checker import Slip
@@ -361,7 +363,7 @@ def _serve():
     os.dup2(2, 1)
     torch.set_num_threads(1)
     secret = _forget(setup['exercises'])
-    _space(); _as_python('')                             # so that the first cell need not wait
+    _space(); _as_python('')                          # so that the first cell need not wait
     _prctl(36, 1)                                     # orphans are left to this process
     _prctl(4, 0)                                      # its memory and pipes are closed to others
     more = secret, sum(1 for _ in Path('/proc').glob('[0-9]*/task/[0-9]*'))
@@ -426,19 +428,16 @@ class _Child:
 def _events(child, code, skip):
     "What a cell hands in, and how that ends: 'ended' or 'no end'."
     if not child.process or child.process.poll() is not None: child.start()
-    heard,how,begun = [],'no end',time.monotonic()
+    heard,how,line,begun = [],'no end',b'',time.monotonic()
     patience = child.setup['seconds'] + 5 * _FORKS    # a child that forks keeps the limit itself
     with suppress(OSError, ValueError, RecursionError, queue.Empty):
         child.write(dict(code=code, skip=skip))
         while len(heard) < 4 * len(EXERCISES):
             line = child.lines.get(timeout=patience)
-            child.spent += time.monotonic() - begun
-            begun = time.monotonic()
-            if line[:1] == b'=': return heard, line[1:-1].decode()
-            if not line: how = 'ended'; break
+            if line[:1] != b'>': how = line[1:-1].decode() or 'ended'; break
             heard.append(json.loads(line[1:]))
     child.spent += time.monotonic() - begun
-    child.stop()
+    if line[:1] != b'=': child.stop()
     return heard, how
 
 def _heard(events):
