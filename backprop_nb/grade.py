@@ -293,6 +293,7 @@ def _run_cell(code, skip, send):
     except BaseException as e: return send('end', _kind_and_text(e))
     send('end', None)
 
+# %% ../nbs/teachers.ipynb #8620fc87
 def _submitted(job, fd, home, secret, threads):
     "The student's process."
     os.chdir(home)
@@ -332,6 +333,7 @@ def _prctl(what, value):
     "Ask Linux for something; elsewhere, nothing."
     with suppress(Exception): ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
+# %% ../nbs/teachers.ipynb #25ddefca
 def _in_a_copy(job, out, seconds, *more):
     "Run a cell in a copy of this process; how that has ended."
     home,(r,w) = tempfile.mkdtemp(dir=os.getcwd()),os.pipe()
@@ -385,7 +387,7 @@ def _listen(process, lines):
         for line in f: lines.put(line)
     lines.put(b'')
 
-def _begin(setup, home):
+def _begin(home):
     "Begin the process of a child; it, and the queue of lines that come from it."
     path = [os.path.abspath(p) for p in (*sys.path, Path(__file__).parents[1]) if p]
     code = f'import sys; sys.path[:] = {path}; from backprop_nb.grade import _serve; _serve()'
@@ -401,21 +403,18 @@ class _Child:
     "A child, as the grader sees it."
     process,closed,spent = None,False,0.
     def __init__(self, seconds, exercises):
-        exercises = os.path.abspath(exercises) if exercises else None
+        exercises = exercises and os.path.abspath(exercises)
         self.setup = dict(seconds=seconds, exercises=exercises, forks=_FORKS)
-
     def start(self):
         "Begin the process, and wait for its imports, which are not the student's time."
         self.stop()
         self.home = tempfile.mkdtemp(prefix='grade-')
-        self.process,self.lines = _begin(self.setup, self.home)
+        self.process,self.lines = _begin(self.home)
         self.write(self.setup)
         if self.closed or self.lines.get() != b'=ready\n': raise RuntimeError('no child begins')
-
     def write(self, what):
         self.process.stdin.write(json.dumps(what).encode() + b'\n')
         self.process.stdin.flush()
-
     def stop(self):
         "End it; a child that can still hear ends by itself, with all that it has started."
         if not self.process: return
@@ -440,6 +439,7 @@ def _events(child, code, skip):
     if line[:1] != b'=': child.stop()
     return heard, how
 
+# %% ../nbs/teachers.ipynb #293f9c86
 def _heard(events):
     "Verdicts, the exercise whose answer was running last, and the error of the cell if any."
     found,at,error = {},None,'the process ended before check had an answer'
