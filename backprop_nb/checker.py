@@ -122,8 +122,13 @@ def _alone():
         try: yield
         finally: torch.set_default_dtype(dtype)
 
+class _Recorded(NamedTuple):
+    "An answer that was run elsewhere: `case(k)` gives its numbers by name, or raises."
+    case: Callable
+
 def _result(f, ex, k, upstream=_upstream):
     "The numbers that the answer `f` gives in case `k`, by name; and what lay in `.g` before."
+    if isinstance(f, _Recorded): return f.case(k), {}
     with _alone():
         if ex.inputs is None: return _values(f() if f is ex.solution else f), {}
         args = ex.inputs(**ex.sizes[k])
@@ -378,6 +383,7 @@ def _mended(f, ex):
 # %% ../nbs/checker.ipynb #9dc8e76b
 def _of_kind(answer, ex):
     "Raise `Slip` for a value where a function is wanted, and the other way round."
+    if isinstance(answer, _Recorded): return               # its cases say so, if it is not
     if answer is None or answer is ...: raise NotWritten
     if ex.inputs and not callable(answer):
         raise Slip(f'{_shown(answer)} is a value; hand in the function itself, by its name', '')

@@ -6,77 +6,531 @@
 __all__ = ['exercise_cells', 'grade']
 
 # %% ../nbs/teachers.ipynb #b9b9ecf4
-import argparse, ast, csv, json, multiprocessing, os, re, sys
-from contextlib import redirect_stderr, redirect_stdout
+import argparse, csv, ctypes, functools, gc, importlib.util, inspect, io, json, linecache, os, queue
+import re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
+from contextlib import suppress
 from pathlib import Path
-from . import checker, exercises
-from .clinic import FileError
-from .checker import Verdict, diagnose
+import torch
+from torch import Tensor
+from . import checker, exercises, linear, softmax
+from .checker import (EXERCISES, NotWritten, Slip, Verdict, _BOOKS, _of_kind, _Recorded,
+                                 _result, diagnose)
+from .clinic import FileError, RangeError
+from .graph import Value
+
+# %% ../nbs/teachers.ipynb #ac2281e3
+_MOST = 32 << 20                                  # bytes in a notebook
+
+def _clean(text):
+    "Text that every screen and table can take: no escape codes, no halves of characters."
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in f'{text}')
+
+def _text(path):
+    "The text of a plain file. A pipe or a device is not waited for."
+    at_once = lambda p, flags: os.open(p, flags | getattr(os, 'O_NONBLOCK', 0))
+    with open(path, 'rb', opener=at_once) as f:
+        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode): raise ValueError('it is no plain file')
+        text = f.read(_MOST + 1)
+    if len(text) > _MOST: raise ValueError(f'it has more than {_MOST >> 20} MB')
+    return text.decode('utf-8-sig')
 
 # %% ../nbs/teachers.ipynb #a7aaa811
-def _is_check(node):
-    "Is this a call like `check('04.2', ...)`, or `exercises.check('04.2', ...)`?"
-    if not isinstance(node, ast.Call) or not node.args: return False
-    name = getattr(node.func, 'id', '') or getattr(node.func, 'attr', '')
-    return name == 'check' and isinstance(getattr(node.args[0], 'value', None), str)
+def _code(path):
+    "The code of a notebook, cell by cell. Raises `FileError` for what is no notebook."
+    try:
+        nb = json.loads(_text(path))
+        cells = nb['cells'] if 'cells' in nb else [c for w in nb['worksheets'] for c in w['cells']]
+        return [''.join(c['source'] if 'source' in c else c['input'])
+                for c in cells if c['cell_type'] == 'code']
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError) as e:
+        why = getattr(e, 'strerror', None) or e
+        text = f'grade: {Path(path).name} is no notebook, want an .ipynb ({why})'
+        raise FileError(_clean(text)) from e
+
+def _mentioned(code):
+    "The exercises whose names stand in quotes in a cell."
+    return [n for n in EXERCISES if f"'{n}'" in code or f'"{n}"' in code]
+
+def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
 def exercise_cells(path, # a notebook
-                  )->dict: # name of an exercise -> the code of its cell, the last one if several
-    "The cells of a notebook that call `check`. Raises `FileError` for what is no notebook."
-    try:
-        cells = json.loads(Path(path).read_text(encoding='utf-8-sig'))['cells']
-        codes = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise FileError(f'grade: {path} is no notebook, want an .ipynb') from e
-    found = {}
-    for code in codes:
-        if 'check(' not in code: continue
-        code = re.sub(r'^\s*[%!].*', '', code, flags=re.M)      # lines for Jupyter, not for Python
-        try: names = [n.args[0].value for n in ast.walk(ast.parse(code)) if _is_check(n)]
-        except SyntaxError: names = re.findall(r"""check\(['"]([^'"]+)""", code)
-        found |= {n: code for n in names}
-    return found
+                  )->list: # their code
+    "The cells of a notebook that may call `check`. Raises `FileError` for what is no notebook."
+    _load()
+    return [c for c in _code(path) if _asks(c)]
 
-# %% ../nbs/teachers.ipynb #2eb6117a
+# %% ../nbs/teachers.ipynb #7690b41a
+def _load(path=None):
+    "Enter the exercises of the course, and those of a teacher's file, which becomes a module."
+    while _BOOKS: _BOOKS.pop()()
+    if not path: return
+    module = types.ModuleType(Path(path).stem)
+    module.__file__ = os.path.abspath(path)
+    sys.modules.setdefault(module.__name__, module)
+    exec(compile(_text(path), module.__file__, 'exec'), vars(module))
+
+def _names_in(code):
+    "All names and texts in a piece of compiled code."
+    yield from code.co_names
+    for c in code.co_consts:
+        if isinstance(c, str): yield c
+        if isinstance(c, types.CodeType): yield from _names_in(c)
+
+# %% ../nbs/teachers.ipynb #b0754f5a
+def _needed_by(x, modules):
+    "What a function or a class of these modules needs to run."
+    if isinstance(x, (list, tuple)): return x
+    if isinstance(x, dict): return x.values()
+    if isinstance(x, functools.partial): return x.func, x.args, x.keywords
+    if getattr(x, '__module__', '') not in modules: return ()
+    if isinstance(x, type): return *x.__bases__, *vars(x).values()
+    x = inspect.unwrap(getattr(x, '__func__', x))
+    if not isinstance(x, types.FunctionType): return type(x), vars(x)
+    held = [c.cell_contents for c in x.__closure__ or ()]
+    return *map(x.__globals__.get, _names_in(x.__code__)), *held, x.__defaults__, x.__kwdefaults__
+
+def _gone(signature):
+    "What stands in the place of a solution: its parameters, and nothing else."
+    def gone(*args, **kwargs): raise LookupError('there are no solutions in this process')
+    gone.__signature__ = signature
+    return gone
+
+# %% ../nbs/teachers.ipynb #56d3d5e8
+def _forget(path):
+    "Load the exercises and take out what answers them; the files in which that can be read."
+    _load(path)
+    modules = {n: sys.modules[n] for n in {ex.solution.__module__ for ex in EXERCISES.values()}}
+    todo,kept = [],{}
+    for ex in EXERCISES.values():
+        ex.solution,ex.slips,ex.given = _gone(inspect.signature(ex.solution)),{},None
+        todo += ex.inputs, ex.forward, ex.run
+    while todo:
+        x = todo.pop()
+        if id(x) not in kept: todo += _needed_by(x, modules)
+        kept[id(x)] = x
+    for m in modules.values():
+        for n,x in [*vars(m).items()]:
+            if n[:2] != '__' and id(x) not in kept: delattr(m, n)
+    linecache.clearcache()
+    gc.collect()
+    return [m.__file__ for m in modules.values()]
+
+# %% ../nbs/teachers.ipynb #d9247656
+_CHANGES = {f'os.{n}' for n in 'chmod chown mkdir remove rename rmdir truncate utime'.split()}
+_STARTS = {*('os.exec os.fork os.forkpty os.kill os.killpg os.link os.posix_spawn os.spawn '
+             'os.startfile os.symlink os.system pty.spawn socket.bind socket.connect '
+             'socket.getaddrinfo socket.sendto subprocess.Popen').split()}
+
+def _fence(folder, secret):
+    "From now on, refuse in this process what no exercise needs."
+    real,fsdecode,stat = os.path.realpath, os.fsdecode, os.stat
+    folder,nothing = real(folder) + os.sep, os.devnull
+    files = *secret, *map(importlib.util.cache_from_source, secret)
+    hidden = {stat(p)[1:3] for p in files if os.path.exists(p)}
+    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    def outside(p): return not isinstance(p, int) and not real(fsdecode(p)).startswith(folder)
+    def secretly(p):
+        with suppress(OSError, ValueError): return p.endswith('.ipynb') or stat(p)[1:3] in hidden
+    def hook(event, args):
+        bad = event in _STARTS
+        if event in _CHANGES: bad = outside(args[0]) or event == 'os.rename' and outside(args[1])
+        if event == 'open' and not isinstance(args[0], int):
+            p = fsdecode(args[0])
+            bad = p != nothing and outside(p) if args[2] & writes else secretly(p)
+        if bad: raise PermissionError(f'not while it is graded: {event}')
+    sys.addaudithook(hook)
+
+# %% ../nbs/teachers.ipynb #fe91a320
+def _limit(threads):
+    "Limit what this process may take, where the system can."
+    try: import resource
+    except ImportError: return
+    def most(what, n):
+        with suppress(OSError, ValueError): resource.setrlimit(what, (n, n))
+    most(resource.RLIMIT_CORE, 0)
+    most(resource.RLIMIT_FSIZE, 64 << 20)
+    most(resource.RLIMIT_NPROC, threads + 64)
+    with suppress(OSError):
+        pages = int(Path('/proc/self/statm').read_text().split()[0])
+        most(resource.RLIMIT_AS, pages * resource.getpagesize() + (2 << 30))
+
+def _home(folder):
+    "The environment of a process whose home is `folder`."
+    homes = 'HOME', 'USERPROFILE', 'PWD', 'TMPDIR', 'TEMP', 'TMP', 'MPLCONFIGDIR', 'XDG_CACHE_HOME'
+    return dict.fromkeys(homes, folder) | {
+        'BACKPROP_NB_PROGRESS': os.path.join(folder, 'progress.json'), 'MPLBACKEND': 'agg',
+        'OMP_NUM_THREADS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
+
+# %% ../nbs/teachers.ipynb #ac8ea85d
+_DTYPES = {f'{d}'[6:]: d for d in (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+    torch.int16, torch.int8, torch.uint8, torch.bool)}
+
+def _packed(name, x):
+    "A tensor or a text as plain data."
+    if isinstance(x, str): return str.__str__(x)[:2000]
+    if not isinstance(x, Tensor):
+        raise Slip('raises', f'TypeError: {name} is {x!r:.40}, want a tensor')
+    if x.numel() > 10_000: raise ValueError(f'{name} has {x.numel():,} numbers, too many here')
+    if f'{x.dtype}'[6:] not in _DTYPES: raise TypeError(f'{name} is {x.dtype}, want numbers')
+    x = x.detach().cpu().to_dense()
+    return dict(dtype=f'{x.dtype}'[6:], shape=[*x.shape], numbers=x.flatten().tolist())
+
+def _unpacked(x):
+    "The tensor or the text."
+    if isinstance(x, str): return x
+    return torch.tensor(x['numbers'], dtype=_DTYPES[x['dtype']], device='cpu').reshape(x['shape'])
+
+# %% ../nbs/teachers.ipynb #40274b79
+def _kind_and_text(e):
+    "Kind and text of an error, whatever its class does when it is asked."
+    try: text = str.__str__(str(e))
+    except BaseException: text = 'its text cannot be read'
+    return [f'{type(e).__name__}'[:100], text[:1000]]
+
+def _run_case(ex, answer, k):
+    "What an answer gives in one case, as plain data: numbers, or why there are none."
+    try:
+        _of_kind(answer, ex)
+        got = _result(answer, ex, k)[0]
+        return dict(got={f'{n}'[:100]: _packed(n, x) for n,x in got.items()})
+    except Slip as e: return dict(slip=[f'{x}'[:1000] for x in e.args])
+    except NotWritten as e: return dict(open=f'{e}'[:1000])
+    except BaseException as e:
+        if isinstance(e, NotImplementedError) and not e.args: return dict(open='')
+        return dict(error=_kind_and_text(e))
+
+# %% ../nbs/teachers.ipynb #1fcf3523
+_ONE = threading.Lock()
+
+def _verdict_on(name, cases):
+    "The verdict on what has been handed in."
+    def case(k):
+        (what,x), = cases[k].items()
+        if what == 'got': return {n: _unpacked(t) for n,t in x.items()}
+        if what == 'slip': raise Slip(*map(str, x))
+        if what == 'open': raise NotWritten(f'{x}')
+        raise type(x[0], (Exception,), {})(x[1])
+    try:
+        with _ONE: v = diagnose(name, _Recorded(case))
+    except Exception: return Verdict(name, 'raises', (), 'what it handed in cannot be read')
+    return v._replace(text=v.text[:2000])
+
+# %% ../nbs/teachers.ipynb #5e7ceaae
+def _as_python(code):
+    "A cell as plain Python, by IPython's own rules where there is an IPython."
+    try: from IPython.core.inputtransformer2 import TransformerManager
+    except ImportError: return code
+    return TransformerManager().transform_cell(code)
+
+class _Shell:
+    "Stands in for Jupyter: `%time` runs what it times, other magics and shell commands do nothing."
+    def __init__(self, run): self.run = run
+    def __getattr__(self, name): return self
+    def __call__(self, *args, **kwargs): return self
+    def __iter__(self): return iter(())
+    def run_line_magic(self, name, line, *more):
+        if name in ('timeit', 'prun'): line = re.sub(r'^(\s*-[a-z]\s*\d*(?=\s))+\s*', '', line)
+        return self.run_cell_magic(name, '', line)
+    def run_cell_magic(self, name, line, cell):
+        if name in ('time', 'timeit', 'prun', 'capture'): self.run(cell)
+        return self
+
+# %% ../nbs/teachers.ipynb #57ab1413
+_PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad,
+                 '09.2': softmax.cross_entropy_grad}
+
+def _not_yours(*args, **kwargs):
+    from backprop_nb.checker import Slip
+    raise Slip("the package's own function does it; write one of yours", '')
+
+def _without_ours(name, answer):
+    "An answer that has to do without the package's own function for the same thing."
+    ours = _PACKAGES_OWN.get(name)
+    if not ours or not callable(answer): return answer
+    def f(*args):
+        code,ours.__code__ = ours.__code__,_not_yours.__code__
+        try: return answer(*args)
+        finally: ours.__code__ = code
+    return f
+
+# %% ../nbs/teachers.ipynb #93e311a8
 def _space():
     "What an exercise's cell finds: the package, torch and a few names."
-    space = {'__name__': '__submitted__'}
+    space = {'__name__': '__main__'}
     exec('import math, torch\nfrom torch import Tensor\nfrom torch.nn import functional as F\n'
          'from backprop_nb.all import *', space)
     return space
 
-def _ready(): exercises._answers()
+def _stand_ins(skip, send):
+    "Wherever the package has a `check`, put one that hands in numbers; and so on."
+    def check(name, answer):
+        name = str(name)
+        if name in skip: return
+        if name not in EXERCISES: return send('unknown', name[:40])
+        send('begins', name)
+        ex,answer = EXERCISES[name],_without_ours(name, answer)
+        send('cases', name, [_run_case(ex, answer, k) for k in range(len(ex.sizes))])
+    def diagnose(name, answer): return Verdict(name, 'done', (), 'handed in')
+    def nothing(*args, **kwargs): pass
+    new = dict(check=check, diagnose=diagnose, hint=nothing, solution=nothing, progress=nothing)
+    for m in [vars(m) for n,m in sys.modules.items() if n.split('.')[0] == 'backprop_nb']:
+        m.update({k: new[k] for k in m.keys() & new})
 
-def _run_cell(name, code):
-    "Run one cell, quietly; the verdict on exercise `name`. Called in the child process."
-    heard = {}
-    def check(exercise, answer): heard[exercise] = diagnose(exercise, answer)
-    exercises.check = check                       # for cells that import it themselves
-    space = _space() | dict(check=check, hint=print, solution=print, progress=print)
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        try: exec(compile(code, name, 'exec'), space)
-        except BaseException as e:
-            if name not in heard: return Verdict(name, 'raises', (), f'{type(e).__name__}: {e}')
-    return heard.get(name) or Verdict(name, 'raises', (), 'check was not reached')
+# %% ../nbs/teachers.ipynb #b9382ea9
+def _run_cell(code, skip, send):
+    "Run a cell if its code has `check` or an exercise in it; `send` gets what it hands in."
+    _stand_ins(skip, send)
+    space = _space() | {'display': lambda *args, **kwargs: None}
+    def compiled(text): return compile(_as_python(text), 'cell', 'exec', dont_inherit=True)
+    shell = _Shell(lambda text: exec(compiled(text), space))
+    space['get_ipython'] = lambda: shell
+    with suppress(ImportError): import IPython; IPython.get_ipython = space['get_ipython']
+    try:
+        code = compiled(code)
+        asks = re.compile('|'.join([r'\bcheck\b', *map(re.escape, EXERCISES)])).search
+        if any(map(asks, _names_in(code))): exec(code, space)
+    except BaseException as e: return send('end', _kind_and_text(e))
+    send('end', None)
+
+# %% ../nbs/teachers.ipynb #8620fc87
+def _submitted(job, fd, home, secret, threads):
+    "The student's process."
+    os.chdir(home)
+    os.environ.update(_home(home))
+    _limit(threads)
+    _fence(home, secret)
+    with os.fdopen(fd, 'wb') as f:
+        def send(*what): f.write(b'>' + json.dumps(what).encode() + b'\n'); f.flush()
+        _run_cell(job['code'], job['skip'], send)
+    os._exit(0)
+
+# %% ../nbs/teachers.ipynb #f4bebe16
+def _relay(fd, out, seconds):
+    "Pass lines on as they come; 'no end' where the next one takes too long, or nobody wants it."
+    rest,end = b'',time.monotonic() + seconds
+    while len(rest) < 1 << 20:
+        ready = select.select([fd, 0], [], [], max(0, end - time.monotonic()))[0]
+        if fd not in ready: return 'no end'
+        data = os.read(fd, 1 << 16)
+        if not data: return 'ended'
+        *lines,rest = (rest + data).split(b'\n')
+        for line in lines: out.write(line + b'\n' if line[:1] == b'>' else b'')
+        if lines: out.flush(); end = time.monotonic() + seconds
+    return 'no end'
+
+def _end_children():
+    "End all that this process has started, or that was left to it, stopped or not."
+    mine = Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children')
+    for _ in range(1000):
+        pids = mine.read_text().split() if mine.exists() else []
+        for pid in map(int, pids):
+            with suppress(OSError): os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
+        if not pids: return
+
+# %% ../nbs/teachers.ipynb #668102ea
+def _prctl(what, value):
+    "Ask Linux for something; elsewhere, nothing."
+    with suppress(Exception): ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
+
+# %% ../nbs/teachers.ipynb #25ddefca
+def _in_a_copy(job, out, seconds, *more):
+    "Run a cell in a copy of this process; how that has ended."
+    home,(r,w) = tempfile.mkdtemp(dir=os.getcwd()),os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setsid()
+            _prctl(1, signal.SIGKILL)                 # to end when the child does
+            for fd in 0, 1, 2: os.dup2(os.open(os.devnull, os.O_RDWR), fd)
+            os.dup2(w, 9); os.closerange(3, 9); os.closerange(10, 4096)
+            _submitted(job, 9, home, *more)
+        finally: os._exit(1)
+    os.close(w)
+    try: return _relay(r, out, seconds)
+    finally:
+        with suppress(OSError): os.killpg(pid, signal.SIGKILL)
+        with suppress(OSError): os.waitpid(pid, 0)
+        _end_children()
+        os.close(r)
+        shutil.rmtree(home, ignore_errors=True)
+
+# %% ../nbs/teachers.ipynb #9a277d73
+_FORKS = sys.platform.startswith('linux')
+
+def _serve():
+    "The child: it loads everything once, then takes a cell in each line of stdin."
+    setup = json.loads(sys.stdin.buffer.readline())
+    out = os.fdopen(os.dup(1), 'wb')
+    os.dup2(2, 1)
+    torch.set_num_threads(1)
+    secret = _forget(setup['exercises'])
+    _space(); _as_python('')                          # so that the first cell need not wait
+    _prctl(36, 1)                                     # orphans are left to this process
+    _prctl(4, 0)                                      # its memory and pipes are closed to others
+    more = secret, sum(1 for _ in Path('/proc').glob('[0-9]*/task/[0-9]*'))
+    out.write(b'=ready\n'); out.flush()
+    for line in iter(sys.stdin.buffer.readline, b''):
+        job = json.loads(line)
+        if not setup['forks']: _submitted(job, out.fileno(), os.getcwd(), *more)
+        how = _in_a_copy(job, out, setup['seconds'], *more)
+        out.write(f'={how}\n'.encode()); out.flush()
+
+# %% ../nbs/teachers.ipynb #8fec44ec
+def _kill(process):
+    if hasattr(os, 'killpg'): os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+def _listen(process, lines):
+    with process.stdout as f:
+        for line in f: lines.put(line)
+    lines.put(b'')
+
+def _begin(home):
+    "Begin the process of a child; it, and the queue of lines that come from it."
+    path = [os.path.abspath(p) for p in (*sys.path, Path(__file__).parents[1]) if p]
+    code = f'import sys; sys.path[:] = {path}; from backprop_nb.grade import _serve; _serve()'
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], env=os.environ | _home(home), cwd=home,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    lines = queue.Queue()
+    threading.Thread(target=_listen, args=(process, lines), daemon=True).start()
+    return process, lines
+
+# %% ../nbs/teachers.ipynb #4c578103
+class _Child:
+    "A child, as the grader sees it."
+    process,closed,spent = None,False,0.
+    def __init__(self, seconds, exercises):
+        exercises = exercises and os.path.abspath(exercises)
+        self.setup = dict(seconds=seconds, exercises=exercises, forks=_FORKS)
+    def start(self):
+        "Begin the process, and wait for its imports, which are not the student's time."
+        self.stop()
+        self.home = tempfile.mkdtemp(prefix='grade-')
+        self.process,self.lines = _begin(self.home)
+        self.write(self.setup)
+        if self.closed or self.lines.get() != b'=ready\n': raise RuntimeError('no child begins')
+    def write(self, what):
+        self.process.stdin.write(json.dumps(what).encode() + b'\n')
+        self.process.stdin.flush()
+    def stop(self):
+        "End it; a child that can still hear ends by itself, with all that it has started."
+        if not self.process: return
+        with suppress(OSError): self.process.stdin.close()
+        try: self.process.wait(2)
+        except subprocess.TimeoutExpired: _kill(self.process)
+        self.process = shutil.rmtree(self.home, ignore_errors=True)
+
+# %% ../nbs/teachers.ipynb #e12b0fd3
+def _events(child, code, skip):
+    "What a cell hands in, and how that ends: 'ended' or 'no end'."
+    if not child.process or child.process.poll() is not None: child.start()
+    heard,how,line,begun = [],'no end',b'',time.monotonic()
+    patience = child.setup['seconds'] + 5 * _FORKS    # a child that forks keeps the limit itself
+    with suppress(OSError, ValueError, RecursionError, queue.Empty):
+        child.write(dict(code=code, skip=skip))
+        while len(heard) < 4 * len(EXERCISES):
+            line = child.lines.get(timeout=patience)
+            if line[:1] != b'>': how = line[1:-1].decode() or 'ended'; break
+            heard.append(json.loads(line[1:]))
+    child.spent += time.monotonic() - begun
+    if line[:1] != b'=': child.stop()
+    return heard, how
+
+# %% ../nbs/teachers.ipynb #293f9c86
+def _heard(events):
+    "Verdicts, the exercise whose answer was running last, and the error of the cell if any."
+    found,at,error = {},None,'the process ended before check had an answer'
+    for e in events:
+        match e:
+            case ['unknown', str(n)]: found[n] = Verdict(n, 'no such exercise', (), '')
+            case ['begins', str(n)] if n in EXERCISES: at = n
+            case ['cases', str(n), list(x)] if n in EXERCISES: found[n],at = _verdict_on(n, x),None
+            case ['end', None]: error = ''
+            case ['end', [str(kind), str(text)]]: error = f'{kind}: {text}'
+    return found, at, error
+
+# %% ../nbs/teachers.ipynb #107be4bc
+def _cell_verdicts(child, code, skip=()):
+    "The verdicts on a cell; and on the exercises that it names without handing them in."
+    events,how = _events(child, code, [*skip])
+    found,at,error = _heard(events)
+    state = 'raises'
+    if how == 'no end' and (not events or events[-1][:1] != ['end']):
+        state,error = 'no end',f"no answer within {child.setup['seconds']:g} s"
+    lost = error
+    if not error and re.search(r'\bcheck\b', code): lost = 'check was not reached'
+    feared = {n: Verdict(n, state, (), lost) for n in _mentioned(code) if lost}
+    if at and at not in skip:                          # the others of this cell get their turn
+        found[at] = Verdict(at, state, (), error)
+        more,fears = _cell_verdicts(child, code, (*skip, at))
+        found,feared = more | found, fears | feared
+    return found, feared
+
+def _not_alone(verdict, others):
+    "The verdict; where a name is missing that another cell has, it says so."
+    name = re.search(r"NameError: name '(\w+)' is not defined", verdict.text)
+    if not name or not any(re.search(rf'\b{name[1]}\b', c) for c in others): return verdict
+    why = f' ({name[1]} stands in another cell; the cell of an exercise has to run alone)'
+    return verdict._replace(text=verdict.text + why)
+
+# %% ../nbs/teachers.ipynb #4e0011a5
+def _verdicts(codes, child):
+    "The verdicts on the exercises of a notebook; the last cell counts if several hand one in."
+    heard,feared,late = {},{},'the notebook took too long as a whole'
+    cells = [k for k,c in enumerate(codes) if _asks(c)]
+    turns = 3 + len({n for k in cells for n in _mentioned(codes[k])})
+    child.spent = 0.
+    for k in cells:
+        if child.spent > turns * child.setup['seconds']:
+            feared |= {n: Verdict(n, 'no end', (), late) for n in _mentioned(codes[k])}
+            continue
+        others = codes[:k] + codes[k+1:]
+        for all_,new in zip((heard, feared), _cell_verdicts(child, codes[k])):
+            all_ |= {n: _not_alone(v, others) for n,v in new.items()}
+    return feared | heard
 
 # %% ../nbs/teachers.ipynb #747bc3e5
+def _in_time(seconds):
+    "Refuse what is no limit."
+    if not 0 < seconds <= 86400:
+        raise RangeError(f'grade: seconds is {seconds:g}, want more than 0 and at most 86400')
+
 def grade(path, # a notebook
           seconds:float=10, # limit for each exercise
+          exercises=None, # a file with exercises of your own
          )->dict: # name of the exercise -> Verdict
-    "The verdicts on the exercises of one notebook, each run in a child process with a time limit."
-    context,found = multiprocessing.get_context('spawn'),{}
-    pool = None
-    for name,code in exercise_cells(path).items():
-        if pool is None:
-            pool = context.Pool(1)
-            pool.apply(_ready)                    # the imports are not the student's time
-        try: found[name] = pool.apply_async(_run_cell, (name, code)).get(seconds)
-        except multiprocessing.TimeoutError:
-            found[name] = Verdict(name, 'no end', (), f'no answer within {seconds:g} s')
-            pool.terminate()
-            pool = None
-    if pool: pool.terminate()
-    return found
+    "The verdicts on the exercises of one notebook, whose cells run in processes of their own."
+    _in_time(seconds)
+    _load(exercises)
+    codes,child = _code(path),_Child(seconds, exercises)
+    try: return _verdicts(codes, child)
+    finally: child.stop()
+
+# %% ../nbs/teachers.ipynb #1ff9ffd8
+def _work(todo, ended, child):
+    "Grade notebooks until there are no more."
+    while not child.closed:
+        try: path,codes = todo.get_nowait()
+        except queue.Empty: return child.stop()
+        try: ended.put((path, _verdicts(codes, child)))
+        except Exception as e: ended.put((path, {'': Verdict('', 'unread', (), f'grade: {e!r}')}))
+
+def _side_by_side(books, seconds, exercises):
+    "(path, verdicts) of each notebook as it ends."
+    todo,ended = queue.Queue(),queue.Queue()
+    for book in books.items(): todo.put(book)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    children = [_Child(seconds, exercises) for _ in range(min(cpus, len(books)))]
+    for c in children: threading.Thread(target=_work, args=(todo, ended, c), daemon=True).start()
+    try:
+        for _ in books:
+            while True:
+                with suppress(queue.Empty): yield ended.get(timeout=1); break
+    finally:
+        for c in children: c.closed = True; c.stop()
 
 # %% ../nbs/teachers.ipynb #ec082d8a
 def _word(verdict):
@@ -89,49 +543,137 @@ def _word(verdict):
 
 def _table(graded):
     "The words of all verdicts, a row for each notebook, a column for each exercise."
-    names = sorted({n for v in graded.values() for n in v})
+    names = sorted({n for v in graded.values() for n in v if n in EXERCISES})
     rows = [['notebook', *names, 'done']]
-    for file,v in graded.items():
+    for file,v in sorted(graded.items()):
         done = sum(x.state == 'done' for x in v.values())
-        rows.append([file, *[_word(v.get(n)) for n in names], f'{done} of {len(names)}'])
+        done = 'unread' if '' in v else f'{done} of {len(names)}'
+        rows.append([file, *[_word(v.get(n)) for n in names], done])
     return rows
+
+# %% ../nbs/teachers.ipynb #d6978d3d
+def _cell_text(x):
+    "A text that no spreadsheet takes for a formula."
+    x = ' / '.join(_clean(line).strip() for line in f'{x}'.split('\n'))
+    return f"'{x}" if x.startswith(('=', '+', '-', '@')) else x
+
+def _row_a_verdict(graded):
+    "A row for each verdict, with all that the checker has said."
+    none = {'': Verdict('', 'no exercise', (), '')}
+    rows = [[file, n, x.state, x.text] for file,v in sorted(graded.items())
+            for n,x in (v or none).items()]
+    return [['notebook', 'exercise', 'state', 'said'], *rows]
+
+def _row_a_notebook(graded):
+    "A row for each notebook: how many are done, and a word for each exercise."
+    (_,*names,_),*rows = _table(graded)
+    rows = [[file, done.split(' ')[0], *['' if w == '-' else w for w in words]]
+            for file,*words,done in rows]
+    return [['notebook', 'done', *names], *rows]
+
+# %% ../nbs/teachers.ipynb #3aa6b090
+def _save(rows, path):
+    "Write a CSV file, whole or not at all."
+    path,text = Path(os.path.realpath(path)),io.StringIO(newline='')
+    csv.writer(text, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
+    fd,new = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(fd, 'w', newline='', encoding='utf-8-sig') as f: f.write(text.getvalue())
+        os.chmod(new, path.stat().st_mode if path.exists() else 0o644)
+        os.replace(new, path)
+    except BaseException: os.unlink(new); raise
+
+def _print(text, to='stdout'):
+    "Print, in whatever letters the screen has; one that is gone is no matter."
+    stream = getattr(sys, to)
+    try:
+        letters = getattr(stream, 'encoding', None) or 'utf-8'
+        print(text.encode(letters, 'backslashreplace').decode(letters), file=stream, flush=True)
+    except (OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError): os.dup2(nothing, stream.fileno())
 
 # %% ../nbs/teachers.ipynb #f2d52c83
 def _options():
-    about = 'Check the exercises in all notebooks of a folder. Only cells with check(...) are run.'
+    about = 'Check the exercises in notebooks. Only cells that call check are run.'
     p = argparse.ArgumentParser('python -m backprop_nb.grade', description=about)
-    p.add_argument('folder', type=Path, help='where the notebooks are, subfolders too')
+    p.add_argument('path', type=Path, help='a notebook, or a folder of them, subfolders too')
     p.add_argument('--seconds', type=float, default=10, help='limit for each exercise (10)')
-    p.add_argument('--csv', type=Path, help='a file for the table, with what the checker said')
+    p.add_argument('--csv', type=Path, help='a file for the verdicts, with what the checker said')
+    p.add_argument('--wide', action='store_true', help='in that file, a row for each notebook')
+    p.add_argument('--exercises', type=Path, help='a Python file with exercises of your own')
     return p
 
-def _save(graded, path):
-    "All verdicts as a CSV file, one in a line."
-    with open(path, 'w', newline='', encoding='utf-8-sig') as f:
-        out = csv.writer(f)
-        out.writerow(['notebook', 'exercise', 'state', 'said'])
-        for file,v in graded.items():
-            out.writerows([file, n, x.state, x.text.replace('\n', ';')] for n,x in v.items())
+def _files(path):
+    "{path: name to show} of the notebooks."
+    if not path.is_dir(): return {path: _clean(path.name)} if os.path.lexists(path) else {}
+    found = [Path(folder, f) for folder,_,files in os.walk(path) for f in files
+             if f.lower().endswith('.ipynb') and '.ipynb_checkpoints' not in Path(folder).parts]
+    return {p: _clean(p.relative_to(path).as_posix()) for p in sorted(found)}
+
+# %% ../nbs/teachers.ipynb #edbcf59b
+def _why_not(args, files):
+    "Why a command cannot be followed; '' where it can. Found before anything runs."
+    if not files: return f'no notebooks in {args.path}, want a folder that has some'
+    try: _in_time(args.seconds)
+    except RangeError as e: return f'--{e.args[0][7:]}'
+    try: _load(args.exercises)
+    except Exception as e: return f'--exercises {args.exercises}: {type(e).__name__}: {e}'
+    path = args.csv
+    if not path: return ''
+    if not path.parent.is_dir(): return f'no folder {path.parent}'
+    if path.exists() and not path.is_file(): return f'--csv {path} is no plain file'
+    if path.exists() and any(p.exists() and p.samefile(path) for p in files):
+        return f'--csv {path} is one of the notebooks'
+    places = [path.parent] + [path] * path.exists()
+    return '' if all(os.access(p, os.W_OK) for p in places) else f'--csv {path} cannot be written'
+
+def _read_all(files):
+    "The code of each notebook, and a verdict for each file that has none."
+    books,graded = {},{}
+    for p in files:
+        try: books[p] = _code(p)
+        except FileError as e: graded[p] = {'': Verdict('', 'unread', (), e.args[0])}
+    return books, graded
+
+# %% ../nbs/teachers.ipynb #b956d99c
+def _report(graded):
+    "Print the table, and below it what has no place in it."
+    rows = _table(graded)
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows: _print('  '.join(x.ljust(w) for x,w in zip(row, widths)).rstrip())
+    for file,v in sorted(graded.items()):
+        for n,x in v.items():
+            if x.state == 'unread': _print(_clean(x.text))
+            if x.state == 'no such exercise': _print(f'{file}: no exercise {_clean(n)}')
+
+def _try_to_save(graded, args):
+    "Write the CSV file if there is to be one; why it cannot be written."
+    try: args.csv and _save((_row_a_notebook if args.wide else _row_a_verdict)(graded), args.csv)
+    except OSError as e: return _clean(f'--csv {args.csv} cannot be written: {e}')
 
 # %% ../nbs/teachers.ipynb #e31015e0
 def main(argv:list|None=None, # arguments of the command line; default those of the process
-        )->int: # 0, or 1 where a file could not be read
-    "Check a folder of notebooks, and print a table."
+        )->int: # 0; 1 where a file could not be read or written; 130 where it was interrupted
+    "Check a notebook, or a folder of them, and print a table."
     args = _options().parse_args(argv)
-    if args.seconds <= 0: sys.exit(f'--seconds is {args.seconds:g}, want more than 0')
-    if args.csv and not args.csv.parent.is_dir(): sys.exit(f'no folder {args.csv.parent}')
-    files = sorted(p for p in args.folder.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-    if not files: sys.exit(f'no notebooks in {args.folder}, want a folder that has some')
-    graded,unread = {},[]
-    for p in files:
-        try: graded[p.relative_to(args.folder).as_posix()] = grade(p, args.seconds)
-        except FileError as e: unread.append(f'{e}')
-    rows = _table(graded)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows: print('  '.join(x.ljust(w) for x,w in zip(row, widths)).rstrip())
-    for text in unread: print(text)
-    if args.csv: _save(graded, args.csv)
-    return 1 if unread else 0
+    files = _files(args.path)
+    if why := _why_not(args, files): sys.exit(_clean(why))
+    books,graded = _read_all(files)
+    graded,rc = {files[p]: v for p,v in graded.items()},0
+    lost = _try_to_save(graded, args)
+    try:
+        for p,v in _side_by_side(books, args.seconds, args.exercises):
+            graded[files[p]] = v
+            lost = _try_to_save(graded, args)
+            words = ', '.join(f'{n} {_word(x)}' for n,x in v.items()) or 'no exercise'
+            _print(f'{len(graded)} of {len(files)}  {files[p]}: {_clean(words)}', 'stderr')
+    except KeyboardInterrupt:
+        rc = 130
+        _print(f'stopped after {len(graded)} of {len(files)}', 'stderr')
+    _report(graded)
+    if lost: _print(lost, 'stderr')
+    return rc or int(bool(lost) or any('' in v for v in graded.values()))
 
 # %% ../nbs/teachers.ipynb #eb8a8ec5
 if __name__ == '__main__' and __spec__: sys.exit(main())
