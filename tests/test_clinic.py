@@ -9,12 +9,19 @@ from run_course import ROOT
 ERRORS = ClinicError.__subclasses__()
 ENTRIES = [e.entry for e in ERRORS]
 OTHERS = {  # errors of other kinds, by module; and why they may be raised
-    '__main__': {'ArgumentTypeError': 'argparse makes a line of usage of it'},
+    '__main__': {'ArgumentTypeError': 'argparse makes a line of usage of it',
+                 'OSError': 'caught a few lines below, where an ArgumentTypeError is made of it'},
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
     'checker': {'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
-    'training': {'KeyboardInterrupt': 'the first Ctrl-C is passed on as it is'},
+    'training': {'KeyboardInterrupt': 'the first Ctrl-C is passed on as it is',
+                 'ValueError': 'caught a few lines below, where a FileError is made of it'},
+    'exercises': {e: 'caught in the module, which says in a line what happened'
+                  for e in ('OSError', 'ValueError')},
+    'grade': {e: 'in the process of a student, whose verdict it becomes, or caught on reading'
+              for e in ('LookupError', 'NotWritten', 'PermissionError', 'RuntimeError', 'Slip',
+                        'TypeError', 'ValueError', "type(x[0], (Exception,), {})")},
     'answers': {'NotWritten': 'as in checker', 'Slip': 'as in checker',
                 'ValueError': 'caught by the checker, which quotes it in its verdict'},
 }
