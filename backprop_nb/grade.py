@@ -407,7 +407,7 @@ class _Child:
         self.setup = dict(seconds=seconds, exercises=exercises, forks=_FORKS)
     def start(self):
         "Begin the process, and wait for its imports, which are not the student's time."
-        self.stop()
+        if self.stop() or self.closed: raise RuntimeError('no child begins')
         self.home = tempfile.mkdtemp(prefix='grade-')
         self.process,self.lines = _begin(self.home)
         self.write(self.setup)
