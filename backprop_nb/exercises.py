@@ -127,6 +127,7 @@ def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
     "Print which exercises are done, and when; for all chapters, which is next, too."
     while _BOOKS: _BOOKS.pop()()
+    chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else chapter      # 4 is '04'
     done = _done()
     mine = {n: x for n,x in sorted(EXERCISES.items()) if n.startswith(chapter)}
     for n,x in mine.items(): _say(f'{n}  {x.title:40}  {done.get(n, "open")}')

@@ -6,7 +6,7 @@
 __all__ = ['exercise_cells', 'grade']
 
 # %% ../nbs/teachers.ipynb #b9b9ecf4
-import argparse, csv, ctypes, functools, gc, importlib.util, inspect, io, json, linecache, os, queue
+import argparse, csv, ctypes, functools, gc, importlib.util, inspect, json, linecache, os, queue
 import re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
 from contextlib import suppress
 from pathlib import Path
@@ -574,14 +574,9 @@ def _row_a_notebook(graded):
 # %% ../nbs/teachers.ipynb #3aa6b090
 def _save(rows, path):
     "Write a CSV file, whole or not at all."
-    path,text = Path(os.path.realpath(path)),io.StringIO(newline='')
-    csv.writer(text, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
-    fd,new = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(fd, 'w', newline='', encoding='utf-8-sig') as f: f.write(text.getvalue())
-        os.chmod(new, path.stat().st_mode if path.exists() else 0o644)
-        os.replace(new, path)
-    except BaseException: os.unlink(new); raise
+    with exercises._instead(Path(os.path.realpath(path))) as f:
+        f.write('\ufeff')                           # tells spreadsheets that it is UTF-8
+        csv.writer(f, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
 
 def _print(text, to='stdout'):
     "Print, in whatever letters the screen has; one that is gone is no matter."

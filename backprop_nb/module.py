@@ -44,7 +44,7 @@ def _everything(module, prefix='', seen=None):
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
-         '_then', '_before', '_settled', '_first'}
+         '_then', '_outs', '_settled', '_first'}
 
 def _names_of(module):
     "The attributes that lead to tensors and modules."
@@ -130,7 +130,9 @@ class _Watcher(_Holder):
         if self._places is None: _use(self)
         params = [at[key] for at,key in self._places]
         self._noted = used,params,_versions_of([*used, *params])
-    def __getstate__(self): return vars(self) | {'_places': None, '_noted': None}   # anew in a copy
+    def __getstate__(self):                             # in a copy counts and places are others
+        noted = self._noted and (*self._noted[:2], None)
+        return vars(self) | {'_places': None, '_noted': noted}
 
 # %% ../nbs/07_module.ipynb #4be17d65
 def _counted(t):
@@ -155,19 +157,21 @@ def _changed(module):
     called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
     called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
     called |= {id(t): name for name,t,_ in held}
-    all = zip((*used, *params), versions)
-    names = dict.fromkeys(called[id(t)] for t,then in all if _counted(t) != then)
-    raise OrderError(f'{me}: {" and ".join(names)} changed in place since the forward pass; '
-                     'gradients would mix old and new, so call it again first')
+    all = zip((*used, *params), versions or ())
+    names = dict.fromkeys(called.get(id(t), 'what a layer gave') for t,then in all
+                          if _counted(t) != then)
+    raise OrderError(f'{me}: {" and ".join(names) or "what it holds"} changed in place since the '
+                     'forward pass; gradients would mix old and new, so call it again first')
 
 # %% ../nbs/07_module.ipynb #cb33614c
 def _unchanged(module):
     "Refuse a way back through what has been exchanged or changed in place."
     used,params,versions = module._noted
+    if module._places is None: _use(module)             # a copy
     try: now = [at[key] for at,key in module._places]
     except LookupError: now = []                        # a parameter was taken away
     same = len(now) == len(params) and all(map(operator.is_, now, params))
-    if not same or _versions_of([*used, *params]) != versions: _changed(module)
+    if not same or versions and _versions_of([*used, *params]) != versions: _changed(module)
 
 # %% ../nbs/07_module.ipynb #c1538a65
 def _misshapen(module):
@@ -283,13 +287,11 @@ def _settle(model):
 
 def _joined(model, x):
     "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
-    if model._noted is None: return                     # a copy
-    used,params,_ = model._noted
-    for layer,out in zip(model.layers, used[2:]):
+    for layer,out in zip((*model.layers, model.loss), model._outs):
         if layer.out is not out:
             raise OrderError(f'Model: {type(layer).__name__} has been called by itself since; call '
                              'the model again')
-    if [p for p in params if p is x]:
+    if model._noted and [p for p in model._noted[1] if p is x]:
         raise ReuseError('Model: its input is one of its parameters; the gradient is the sum of '
                          'both shares, and .g would hold only one')
 
@@ -323,19 +325,20 @@ def _listing(model):
         f'  {name:{long}} {m.num_parameters() or "":>11{"," if m.num_parameters() else ""}}  {m!r}'
         for name,m in parts.items()])
 
+# %% ../nbs/07_module.ipynb #f80c25b7
 class _Layered(Module):
     "What a Model is made of, beside its lesson."
-    _settled = None,None
+    _settled,_outs = (None, None), ()
     def _run(self, x, targ):
-        self._before = _counted(x)
-        return Module._run(self, x, targ)
-    def _note(self, x, targ, loss):
-        super()._note(x, targ, *[m.out for m in self.layers], loss)
-        now,then = self._noted[2][:-1 - len(self._places)], [m._then for m in self.layers]
-        if now[0] == self._before and now[2:] == then: return
-        self.args,k = None, next((k for k,v in enumerate(then) if v != now[2 + k]), None)
-        what = 'input' if k is None else f'output of {type(self.layers[k]).__name__}'
+        before = _counted(x)
+        loss = super()._run(x, targ)
+        self._outs = outs = [*[m.out for m in self.layers], loss]
+        now,then = _versions_of([x, *outs[:-1]]), [before, *[m._then for m in self.layers]]
+        if now == then: return loss
+        self.args,k = None, next(k for k,v in enumerate(then) if v != now[k])
+        what = f'output of {type(self.layers[k - 1]).__name__}' if k else 'input'
         raise OrderError(f'Model: a layer writes into the {what}; want a new tensor there')
+    def _note(self, x, targ, loss): super()._note(x, targ, *self._outs)
     def __repr__(self): return _listing(self)
 
 # %% ../nbs/07_module.ipynb #1970fe3b

@@ -276,3 +276,10 @@ def test_no_screen_at_all(tmp_path):
     if os.path.exists('/dev/full'):
         r = subprocess.run(f'{line} >/dev/full', shell=True, cwd=tmp_path, stderr=subprocess.PIPE)
         assert r.returncode == 1 and len(r.stderr.splitlines()) == 1
+
+@pytest.mark.parametrize('chapter', ['4', 4])
+def test_a_chapter_by_its_number(place, capsys, chapter):
+    progress(chapter)
+    asked = capsys.readouterr().out
+    progress('04')
+    assert asked == capsys.readouterr().out and '0 of 4 done' in asked

@@ -312,6 +312,43 @@ def test_parameters_that_are_exchanged_in_lists_and_blocks():
         held[key] = was
         model.backward()
 
+def by_itself(m, k): m.layers[k](torch.randn(2, 4))
+def its_loss(m): m.loss(torch.randn(2, 3), torch.randn(2, 3))
+def exchanged(m): m.layers[0].w = m.layers[0].w + 1
+
+@pytest.mark.parametrize('again', [
+    lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize('spoil, says', [
+    (lambda m: by_itself(m, 0), 'Lin has been called by itself'),
+    (its_loss, 'Mse has been called by itself'), (exchanged, 'layers.0.w is another tensor')])
+def test_what_is_refused_is_refused_in_a_copy_too(spoil, says, again):
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model = Model([lin_of(4, 3), Relu()], Mse())
+    model(x, y)
+    model = again(model)
+    spoil(model)
+    with pytest.raises(RuntimeError, match=says): model.backward()
+    model(x, y)
+    model.backward()
+
+def test_a_loss_that_is_a_model_watches_its_layers():
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    inner = Model([lin_of(4, 3)], Mse())
+    model = Model([Relu()], inner)
+    model(x, y)
+    model.backward()
+    model(x, y)
+    by_itself(inner, 0)
+    with pytest.raises(RuntimeError, match='called by itself'): model.backward()
+
+def test_an_output_that_is_changed_and_then_left():
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model = Model([lin_of(4, 3), Relu()], Mse())
+    model(x, y)
+    model.layers[0].out.add_(1)
+    by_itself(model, 0)
+    with pytest.raises(RuntimeError, match='changed in place'): model.backward()
+
 def test_gradients_of_another_shape():
     class Wide(Module):
         def forward(self, inp): return 2*inp
