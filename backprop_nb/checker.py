@@ -279,12 +279,6 @@ def _lay(inputs, what):
     for n,g in what.items(): inputs[n].g = g
 
 # %% ../nbs/checker.ipynb #gradient
-def _without_out(answer, args, inputs):
-    "The same once more with `out` left out."
-    _lay(inputs, dict.fromkeys(inputs))
-    answer(*args)
-    return {f'{n}.g without out': t.g for n,t in inputs.items() if t.g is not None}
-
 def _of_tensor(g, name):
     if not isinstance(g, Tensor): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
     return _plain(g, name)
@@ -295,6 +289,9 @@ class Gradient(Exercise):
     def __init__(self, name, inputs, forward, sizes=SIZES):
         super().__init__(name, inputs, sizes)
         self.forward = forward
+    def optional(self):
+        "May `out` be left out, as with a loss? In the last case it is."
+        return inspect.signature(self.solution).parameters['out'].default is None
     def run(self, answer, args, upstream=_upstream, old=True):
         names,at = _names(self.solution, args)
         out = self.forward(*args).clone()
@@ -305,14 +302,13 @@ class Gradient(Exercise):
         stale = {n: torch.rand_like(t) + 1 for n,t in inputs.items() if t.is_floating_point()}
         was = {n: stale[n].clone() if old else None for n in stale}
         if old: _lay(inputs, was)
-        returned = answer(*args[:at], out, *args[at:])
+        bare = not old and self.optional()
+        returned = answer(*args) if bare else answer(*args[:at], out, *args[at:])
         _untouched(before, held, out.g is up)
         found = {n: getattr(inputs[n], 'g', None) for n in was}
         got = {n: g for n,g in found.items() if g is not was[n] or g is not None and g._version}
         got = {f'{n}.g': g for n,g in got.items() if g is not None and g is not ...}
         if not got: _no_g(answer, returned, [inputs[n] for n in was])
-        optional = inspect.signature(self.solution).parameters['out'].default is None
-        if optional: got |= _without_out(answer, args, inputs)
         return {n: _of_tensor(g, n) for n,g in got.items()}, {f'{n}.g': t for n,t in stale.items()}
 
 # %% ../nbs/checker.ipynb #slips1
@@ -379,8 +375,8 @@ def _variants(ex, k):
     want = ex.numbers(ex.solution, k)
     found = [('', want)]
     found += [(sentence, _tried(_wrong_line, ex, lines, k)) for lines,sentence in ex.slips]
-    found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
     if isinstance(ex, (Gradient, Other)):
+        found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
         found += [(key, _tried(ex.numbers, ex.solution, k, up)) for key,up in _UPSTREAMS.items()]
     if isinstance(ex, Gradient): found += _of_gradients(ex, k, want)
     return found
@@ -395,7 +391,8 @@ def _of_gradients(ex, k, want):
     with _alone(k):
         stale = ex.run(ex.solution, args)[1]
         out = ex.forward(*args)
-        up = _upstream(out)
+        bare = ex.optional() and k == len(ex.sizes) - 1
+        up = torch.ones_like(out) if bare else _upstream(out)
     return [('accumulates', {n: want[n] + stale[n] for n in want}),
             ('forward', dict.fromkeys(want, out)), ('local dropped', dict.fromkeys(want, up))]
 
@@ -707,8 +704,8 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
     dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
     if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
-    elif _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
     else: slips,said = _explained(ex, cases, [*wrong])
+    if not slips and _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
     if slips == (STILL,): return Verdict(name, 'not written yet', (), STILL)
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
