@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from . import answers, checker, exercises, linear, softmax
-from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _of_kind,
-                                 _open_books, _raised, diagnose)
+from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _error,
+                                 _of_kind, _open_books, diagnose)
 from .clinic import FileError, RangeError
 from .graph import Value
 
@@ -201,7 +201,7 @@ def _run_case(ex, answer, k):
     except BaseException as e:
         if isinstance(e, NotImplementedError) and not e.args: return dict(open='')
         with suppress(BaseException):
-            return dict(slip=[x[:1000] for x in _raised(e, answer, ex, k).args])
+            return dict(slip=['raises', _error(e, answer, ex, k)[:1000]])
         return dict(error=_kind_and_text(e))
 
 # %% ../nbs/teachers.ipynb #1fcf3523

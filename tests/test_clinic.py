@@ -14,7 +14,6 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
     'checker': {'AttributeError': 'as Python itself says that a name is not there',
-                'NotImplementedError': 'a kind of exercise says how its answers are run',
                 'OSError': 'where the code of an answer cannot be read',
                 'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
@@ -25,7 +24,7 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     'grade': {e: 'in the process of a student, whose verdict it becomes, or caught on reading'
               for e in ('LookupError', 'NotWritten', 'PermissionError', 'RuntimeError', 'Slip',
                         'TypeError', 'ValueError', "type(x[0], (Exception,), {})")},
-    'answers': {'ValueError': 'caught by the checker, which quotes it in its verdict'},
+    'answers': {'ValueError': 'caught by the checker, which quotes it in its verdict'},  # in `how`
 }
 
 # what is raised
