@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/answers_10_training.ipynb #d278fd6c
+# %% ../../nbs/answers_10_training.ipynb #fec48a4c
 import torch
 from torch import Tensor
-from ..checker import Other, Slip, Value
+from ..checker import Other, Paper, Slip
 
-# %% ../../nbs/answers_10_training.ipynb #9a36c580
-@Value('10.1')
+# %% ../../nbs/answers_10_training.ipynb #77c6be9a
+@Paper('10.1')
 def _three_steps():
     mu = 0.4
     lr = 0.1
@@ -52,14 +52,14 @@ def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     step = lr * m_hat / (v_hat.sqrt() + eps)
     return p - step, m_next, v_next
 
-# %% ../../nbs/answers_10_training.ipynb #f47161ae
+# %% ../../nbs/answers_10_training.ipynb #644363d6
 _CLIPS = [dict(d=d, m=m, short=short) for d,m,short in [
     (1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10), (3, 3, 2),
     (4, 2, 7), (2, 2, 0), (6, 8, 4)]]
 
 def _to_clip(d, m, short):
     "The limit is about `short` tenths of the length, on either side of it; once all is 0."
-    a,b = 10 * torch.randn(d, m), 10 * torch.randn(m)
+    a,b = 10 * torch.randn(d, m), 10 * torch.randn(m).abs()
     if not short: return torch.zeros(d, m), torch.zeros(m), 3.
     return a, b, round(short/10 * torch.cat([a.flatten(), b]).norm().item() * 0.98, 2)
 
