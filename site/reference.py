@@ -8,7 +8,7 @@ def modules(notebooks) -> dict:
     found = {}
     for name, nb in notebooks.items():
         for c in nb.cells:
-            m = re.search(r'^#\| *default_exp +(\w+)', c.source, re.M)
+            m = re.search(r'^#\| *default_exp +(\w+)$', c.source, re.M)
             if m and m[1] not in ('all', '__main__'): found[m[1]] = name
     return found
 

@@ -37,7 +37,7 @@ class Notebook:
     @property
     def module(self):
         "The module that the notebook exports; empty where it exports none."
-        return ''.join(re.findall(r'^#\| *default_exp +(\w+)', '\n'.join(self.code), re.M))
+        return ''.join(re.findall(r'^#\| *default_exp +(\w+)$', '\n'.join(self.code), re.M))
     @property
     def exports(self):
         "The public functions and classes that it adds to the package."
