@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from .checker import (_BOOKS, EXERCISES, Verdict, _find, _open_books, _source, book,
-                                 diagnose)
+from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
+                                 book, diagnose, instead)
 
 # %% ../nbs/exercises.ipynb #82418826
 def _answers():
@@ -199,3 +199,16 @@ def solution(name:str, # of the exercise, such as '04.1'
     except ImportError: return _say(text)
     if get_ipython(): display.display(display.Markdown(text))
     else: _say(text)
+
+# %% ../nbs/exercises.ipynb #passes00
+def passes(name:str, # of the exercise
+           *answers, # that are right
+          )->None:
+    "Raise `AssertionError` unless these answers pass, and each row of the table is named."
+    for a in answers: assert diagnose(name, a).state == 'done', diagnose(name, a)
+    ex = EXERCISES[name]
+    assert ex.slips, f'{name} has no rows'
+    for lines,sentence in ex.slips:
+        wrong = instead(ex.solution, lines)
+        verdict = diagnose(name, wrong() if isinstance(ex, Paper) else wrong)
+        assert sentence in verdict.text, f'{lines} is said to be: {verdict}'

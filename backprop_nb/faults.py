@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/faults.ipynb #a1715a36
+# %% ../nbs/faults.ipynb #2ba81dfc
 import ast, builtins, copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
 # %% ../nbs/faults.ipynb #bf5abe41
 LOST, MORE = ' is missing', ' that should not be there'
+OPPOSITES = (LOST, MORE), ('+= where = belongs', '= where += belongs')
 
 class Edit(NamedTuple):
     "A piece of Python in which one thing was changed."
@@ -23,8 +24,9 @@ class Edit(NamedTuple):
     @property
     def mended(self):
         "What was wrong before, if it is right now."
-        for a,b in (LOST, MORE), (MORE, LOST):
+        for a,b in OPPOSITES:
             if self.kind.endswith(a): return self.kind.removesuffix(a) + b
+            if self.kind.endswith(b): return self.kind.removesuffix(b) + a
         return self.kind
 
 # %% ../nbs/faults.ipynb #038d9dee
@@ -182,6 +184,8 @@ def other_constant(node, scope):
     match node:
         case ast.Constant(int(x) | float(x)) if not isinstance(x, bool):
             for n in -x, 0, 1, 2, 2*x, x/2, 1 - x: yield 'a constant', repr(n)
+            for n in scope.names:
+                yield from (('a constant', f'{f}({n})') for f in ('', 'len') if '.g' not in n)
 
 # %% ../nbs/faults.ipynb #5f473e6d
 PAIRS = ('sum/mean max/min amax/amin argmax/argmin maximum/minimum any/all clamp_min/clamp_max '
@@ -233,10 +237,10 @@ def gradient(node, scope):
         case ast.Assign([*_, ast.Attribute(x, 'g')], value):
             x,new = text(x), text(value)
             yield 'a gradient' + LOST, 'pass'
-            yield 'adding to .g', (f'{x}.g = {x}.g + ({new}) if getattr({x}, "g", None) '
+            yield '+= where = belongs', (f'{x}.g = {x}.g + ({new}) if getattr({x}, "g", None) '
                                    f'is not None else ({new})')
         case ast.AugAssign(ast.Attribute(_, 'g') as x, _, value):
-            yield 'overwriting .g', f'{text(x)} = {text(value)}'
+            yield '= where += belongs', f'{text(x)} = {text(value)}'
 
 # %% ../nbs/faults.ipynb #18fa9f49
 def name(node, scope):
@@ -249,6 +253,7 @@ def name(node, scope):
                 yield from (('a name', x) for x in scope.names if x != mine)
                 yield from (('an index' + MORE, f'{mine}[{i}]') for i in scope.loops if i != mine)
                 yield 'a sign', f'-{mine}'
+                yield 'an axis' + MORE, f'{mine}[:, None]'
         case ast.Subscript(x, _, ast.Load()): yield 'an index' + LOST, text(x)
 
 # %% ../nbs/faults.ipynb #f881c22f
@@ -313,7 +318,7 @@ def axis(node, scope):
                 node, keywords=[*keys, ast.keyword('keepdim', ast.Constant(True))])
         case ast.Tuple(xs, ast.Load()):
             for k in range(len(xs)): yield 'an axis' + LOST, but(node, elts=xs[:k] + xs[k+1:])
-            if len(xs) > 1: yield 'an order', but(node, elts=xs[::-1])
+            if len(xs) > 1: yield 'the order', but(node, elts=xs[::-1])
         case ast.Constant(0 | 1 | -1 as x):
             yield from (('an axis', str(n)) for n in (0, 1, -1) if n != x)
 
@@ -322,9 +327,11 @@ def order(node, scope):
     "Operands, arguments or branches swapped."
     match node:
         case ast.BinOp(a, ast.Sub() | ast.Div() | ast.FloorDiv() | ast.Pow(), b):
-            yield 'an order', but(node, left=b, right=a)
-        case ast.Call(_, [*head, a, b]): yield 'an order', but(node, args=[*head, b, a])
-        case ast.IfExp(_, a, b): yield 'a condition', but(node, body=b, orelse=a)
+            yield 'the order', but(node, left=b, right=a)
+        case ast.Call(_, [*head, a, b]): yield 'the order', but(node, args=[*head, b, a])
+        case ast.IfExp(_, a, b):
+            yield 'a condition', but(node, body=b, orelse=a)
+            yield from (('a condition' + LOST, x) for x in (a, b))
         case ast.If(_, a, [_, *_] as b): yield 'a condition', but(node, body=b, orelse=a)
 
 # %% ../nbs/faults.ipynb #143b3e54
@@ -350,8 +357,8 @@ def statement(node, scope):
     "A statement lost; `=` for `+=`; a loop the other way around."
     match node:
         case ast.Assign([x], value) if not isinstance(x, ast.Tuple):
-            yield '= where += belongs', ast.AugAssign(x, ast.Add(), value)
-        case ast.AugAssign(x, _, value): yield '+= where = belongs', ast.Assign([x], value)
+            yield '+= where = belongs', ast.AugAssign(x, ast.Add(), value)
+        case ast.AugAssign(x, _, value): yield '= where += belongs', ast.Assign([x], value)
         case ast.For(_, ast.Call(ast.Name('reversed'), [x])):
             yield 'the order of a loop', but(node, iter=x)
         case ast.For(_, x):

@@ -31,9 +31,9 @@ def planted(code):
                                   ('a transpose' + MORE, 'y = torch.addmm(c, a, b.mT)'),
                                   ('the order of a product', 'y = torch.addmm(c, b, a)')}),
     ('up = upstream(out)', {('the upstream gradient' + LOST, 'up = out.new_ones(out.shape)')}),
-    ('x.g = y', {('a gradient' + LOST, 'pass'), ('a sign', 'x.g = -y'), ('adding to .g',
+    ('x.g = y', {('a gradient' + LOST, 'pass'), ('a sign', 'x.g = -y'), ('+= where = belongs',
                  "x.g = x.g + y if getattr(x, 'g', None) is not None else y")}),
-    ('x.g += y', {('an operator', 'x.g -= y'), ('overwriting .g', 'x.g = y')}),
+    ('x.g += y', {('an operator', 'x.g -= y'), ('= where += belongs', 'x.g = y')}),
 ])
 def test_faults(code, faulty): assert planted(code) == faulty
 

@@ -3,6 +3,7 @@ import ast, re
 from functools import cached_property
 from pathlib import Path
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = re.compile(r'# (?P<title>.*)\n> (?P<summary>.*)')
@@ -133,7 +134,7 @@ MADE = {  # in which notebook: lines of what kind are made, and by what
     'teachers': [(r'\|', teachers_table)]}
 
 def questions(nb) -> dict:
-    "The cells of Markdown that ask the exercises of a chapter, by the first line; links lead into it."
+    "The cells that ask the exercises of a chapter, by their first line; links lead into it."
     asked = [c for c in nb.markdown if re.match(r'### \d\d\.\d ', c)]
     return {q.split('\n')[0][1:]: re.sub(r'\]\(#', f']({nb.name}.ipynb#', q[1:]) for q in asked}
 
@@ -145,8 +146,19 @@ def ask(nb, name, root) -> bool:
         if c.source.startswith('## '): c.source = asked.get(c.source.split('\n')[0], c.source)
     return old != [c.source for c in nb.cells]
 
+def lead_on(nb, name, root) -> bool:
+    "Put a link to the next chapter below the last cell of `Your turn`; has anything changed?"
+    after = [x for x in chapters(root) if x.name > name]
+    at = [k for k, c in enumerate(nb.cells) if c.source.startswith('progress(')]
+    old = [c.source for c in nb.cells]
+    nb.cells = [c for c in nb.cells if c.id != 'next-chapter']
+    if after and at:
+        text = f'Next: {linked(after[0])}. {after[0].summary}'
+        nb.cells.insert(at[-1] + 1, new_markdown_cell(text, id='next-chapter'))
+    return old != [c.source for c in nb.cells]
+
 def book(text) -> str:
-    "What the package keeps of a notebook of answers, given as JSON: its Markdown, from the first question."
+    "What the package keeps of a notebook of answers: its Markdown, from the first question."
     cells = nbformat.reads(text, as_version=nbformat.NO_CONVERT).cells
     text = '\n\n'.join(c.source for c in cells if c.cell_type == 'markdown')
     return text[text.index('\n## ') + 1:] + '\n'
@@ -171,6 +183,7 @@ def made(name, text, root=ROOT) -> str:
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     changed = fold(nb)
     if name.startswith('answers_'): changed |= ask(nb, name, root)
+    if name[:2].isdigit(): changed |= lead_on(nb, name, root)
     if not changed and name not in MADE: return text
     for kind, make in MADE.get(name, []) if chapters(root) else []:
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)

@@ -208,7 +208,7 @@ def main() -> int:
     a = p.parse_args()
     if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has in WSL only')
     paths = [Path(n) if n.endswith('.ipynb') else NBS/f'{n}.ipynb' for n in a.notebook]
-    every = [p for p in sorted(NBS.glob('*.ipynb')) if p.stem != 'answers']
+    every = [p for p in sorted(NBS.glob('*.ipynb')) if not p.stem.startswith('answers_')]
     cells = {path.stem: code(path) for path in paths or every}
     found = [f for name in cells for f in faults(name, cells[name])]
     able = [f for f in found if a.drawing or not f.draws]

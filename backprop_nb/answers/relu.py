@@ -7,10 +7,10 @@ __all__ = []
 
 # %% ../../nbs/answers_04_relu.ipynb #5f277479
 import torch
-from ..checker import Gradient, Value
+from ..checker import Gradient, Paper
 
 # %% ../../nbs/answers_04_relu.ipynb #ad8c38d6
-@Value('04.1')
+@Paper('04.1')
 def _jacobian_counted():
     outputs,inputs = 4 * 5, 4 * 5
     entries = outputs * inputs
