@@ -22,6 +22,9 @@ class Code(NamedTuple):
     def line(self, n):
         "A line of the text as its writer counts: the line with `def` is 1."
         return n - ast.parse(self.text).body[0].lineno + 1
+    def longer(self, e):
+        "Does an edit make the code longer?"
+        return len(e.code) > len(ast.unparse(ast.parse(self.text)))
 
 # %% ../nbs/search.ipynb #40a0810e
 def text_of(f)->str:
@@ -92,7 +95,7 @@ def versions(code:Code,
     found,space = [], copied(code)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for e in one_edit(code.text):
+        for e in sorted(one_edit(code.text), key=code.longer):
             if time.perf_counter() > until: break
             look()
             own = {**space}
@@ -106,22 +109,21 @@ def told(edits:list, # what `versions` returns
          code:Code, # what was changed
         )->str:
     "In which line what kind of thing is wrong, in at most two ways; '' where it is not clear."
-    whole = len(ast.unparse(ast.parse(code.text)))
-    edits = [e for e in edits if len(e.code) <= whole] or edits
+    edits = [e for e in edits if not code.longer(e)] or edits
     best = {}
     for e in sorted(edits, key=lambda e: len(e.code)): best.setdefault(code.line(e.line), e.mended)
     what = 'class' if code.text.lstrip().startswith('class') else 'function'
     kinds = {*best.values()}
-    if not best or (len(best) > 2 and len(kinds) > 1): return ''
-    if len(best) > 2: return f'your {what}: {kinds.pop()}'
-    said = [f'line {n} of your {what}: {kind}' for n,kind in sorted(best.items())]
-    return ', or '.join(said)
+    if len(best) > 2 or not best: return ''
+    lines = ' or '.join(map(str, sorted(best)))
+    if len(kinds) == 1: return f'line {lines} of your {what}: {kinds.pop()}'
+    return f'in your {what} ' + ', or '.join(f'line {n}: {best[n]}' for n in sorted(best))
 
 # %% ../nbs/search.ipynb #de32899f
 def one_change(answer:Callable, # the learner's function or class
-               solution:Callable, # a right one
+               solution:Code, # a right one
                mends:Callable, # is a function right in all cases?
-               gives:Callable, # has a function the learner's numbers in all cases?
+               gives:Callable|None, # has a function the learner's numbers in all cases?
                say:Callable=lambda text: None, # for who waits
                seconds:float=3., # to look for it
               )->str: # what is wrong and where; '' where nothing was found
@@ -133,8 +135,8 @@ def one_change(answer:Callable, # the learner's function or class
     with suppress(OSError, TypeError, ValueError, SyntaxError, AttributeError):
         code = code_of(answer)
         if said := told(versions(code, mends, start + 0.7*seconds, look), code): return said
-    with suppress(OSError):
-        faulty = versions(code_of(solution), gives, start + seconds, look)
+    if gives:
+        faulty = versions(solution, gives, start + seconds, look)
         kinds = [*dict.fromkeys(e.kind for e in faulty)]
-        if 0 < len(kinds) < 3: return f'a right answer but for one thing: {" or ".join(kinds)}'
+        if 0 < len(kinds) < 3: return f'it is a right answer but for one thing: {" or ".join(kinds)}'
     return ''
