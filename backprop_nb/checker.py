@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from backprop_nb.clinic import RangeError
 from backprop_nb.gradcheck import _names
+from backprop_nb.search import Code, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
 class _Text(NamedTuple):
@@ -77,18 +78,9 @@ class _Instead(ast.NodeTransformer):
         return head
 
 # %% ../nbs/checker.ipynb #instead2
-def _text_of(f):
-    "The code of a function or class; of a class of a notebook, too, which `inspect` does not find."
-    with suppress(OSError, TypeError): return textwrap.dedent(inspect.getsource(f))
-    files = {m.__code__.co_filename for m in vars(f).values() if hasattr(m, '__code__')}
-    for text in map(''.join, map(linecache.getlines, files)):
-        for node in ast.parse(text).body:
-            if getattr(node, 'name', '') == f.__name__: return ast.get_source_segment(text, node)
-    raise OSError(f'the code of {f.__name__} cannot be read')
-
 def _source(f):
     "The code of a function or class without decorators and docstring."
-    text = _text_of(f)
+    text = text_of(f)
     node = ast.parse(text).body[0]
     lines,doc = text.split('\n'), node.body[0]
     cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
@@ -344,7 +336,7 @@ SLIPS |= {
     'not written': '{0} is not written',
     'dtype': 'the numbers are right, but in {0}',
     'nan': 'not all of it are numbers: 0/0, inf - inf or the log of a negative one gives nan',
-    'raises': 'it raises {0}', 'odd': '{0}', 'kind': '{0}',
+    'raises': 'it raises {0}', 'odd': '{0}', 'one change': '{0}', 'kind': '{0}',
 }
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 
@@ -686,9 +678,28 @@ def _wrong_dtype(got, want):
     if isinstance(got, str) or isinstance(want, str) or got.dtype == want.dtype: return None
     return ('dtype', f'{got.dtype}, want {want.dtype}') if _close(got, want, 1e-4) else None
 
+# %% ../nbs/checker.ipynb #searched
+def _searched(ex, answer, cases, say):
+    "The slip that one change of the answer mends, or of the solution makes; () where none does."
+    if isinstance(ex, Paper): return ()
+    wants = {k: ex.numbers(ex.solution, k) for k in range(len(ex.sizes))}
+    gots = {c.k: c.got for c in cases}
+    def same(f, k, want):
+        got = ex.numbers(f, k)
+        return got.keys() >= want.keys() and all(_right(ex, got[n], want[n]) for n in want)
+    off = [c.k for c in cases if not all(c.right(ex, n) for n in c.want)]
+    order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
+    solution = Code(_source(ex.solution), ex.solution.__name__, vars(inspect.getmodule(ex.solution)))
+    def mends(f): return all(same(f, k, wants[k]) for k in order)
+    def gives(f): return all(same(f, k, gots[k]) for k in order if k in gots)
+    said = one_change(answer, solution, mends, gives if gots else None, say)
+    return (('one change', said),) if said else ()
+
 # %% ../nbs/checker.ipynb #diagnose
 def diagnose(name:str, # of the exercise, such as '04.1'
              answer, # the learner's function, or value
+             search:bool=True, # look for the one thing that is wrong, where no slip explains it
+             say:Callable=lambda text: None, # for who waits for the search
             )->Verdict:
     """Run an answer in all cases of its exercise, and say which known slip explains its numbers.
 
@@ -698,7 +709,10 @@ def diagnose(name:str, # of the exercise, such as '04.1'
         _of_kind(answer, ex)
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
-    except Slip as e: return Verdict(name, 'not yet', (e.args,), _ended(_sentence(e.args)))
+    except Slip as e:
+        more = _searched(ex, answer, [], say) if search and e.args[0] == 'raises' else ()
+        said = [_ended(_sentence(s)) for s in (e.args, *more)]
+        return Verdict(name, 'not yet', (e.args, *more), '\n  '.join(said))
     wrong = {n: bad for n in cases[0].want if (bad := [c for c in cases if not c.right(ex, n)])}
     if not wrong: return Verdict(name, 'done', (), ex.title)
     n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
@@ -707,9 +721,11 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     else: slips,said = _explained(ex, cases, [*wrong])
     if not slips and _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
     if slips == (STILL,): return Verdict(name, 'not written yet', (), STILL)
-    about = '' if n == 'the result' else f'{n}: '
+    about,bare = '' if n == 'the result' else f'{n}: ', not slips
+    if search and not slips: slips = _searched(ex, answer, cases, say)
+    said = said or ''.join(map(_sentence, slips))
     text = _ended(said or f'{about}no slip that I know explains this')
-    return Verdict(name, 'not yet', slips, text + _example(ex, case, n, not slips))
+    return Verdict(name, 'not yet', slips, text + _example(ex, case, n, bare))
 
 # %% ../nbs/checker.ipynb #find
 def _find(name):
