@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from ..binary import sigmoid
-from ..checker import Gradient, Slip, Value, _close
+from ..checker import Gradient, Slip, Paper, _close
 from ..gradcheck import upstream
 
 # %% ../../nbs/answers_08_binary.ipynb #bdeba60a
-@Value('08.1')
+@Paper('08.1')
 def _one_point():
     N,odds = 5, 3
     p = odds / (1 + odds)
@@ -54,7 +54,7 @@ def _tanh_grad(inp, out):
     inp.g = rate * out.g
 
 # %% ../../nbs/answers_08_binary.ipynb #dce7245b
-@Value('08.3')
+@Paper('08.3')
 def _strongest():
     at = 1 / 3
     error = 2 * (1 - at)

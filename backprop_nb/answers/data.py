@@ -8,10 +8,10 @@ __all__ = []
 # %% ../../nbs/answers_01_data.ipynb #5a7db803
 import torch
 from torch import Tensor
-from ..checker import Other, Slip, Value
+from ..checker import Other, Slip, Paper
 
 # %% ../../nbs/answers_01_data.ipynb #eb301f61
-@Value('01.1')
+@Paper('01.1')
 def _batches():
     digits = 2000
     size = 56
@@ -23,7 +23,7 @@ def _batches():
     return dict(batches=batches, last=last, steps=steps)
 
 # %% ../../nbs/answers_01_data.ipynb #f0be895c
-@Value('01.2')
+@Paper('01.2')
 def _data_shapes():
     N,d,m,of_seven = 64,784,50,6
     one = (d,)

@@ -8,10 +8,10 @@ __all__ = []
 # %% ../../nbs/answers_02_gradcheck.ipynb #78756e9b
 import math
 import torch
-from ..checker import Function, Other, Slip, Value
+from ..checker import Function, Other, Slip, Paper
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #13936ebb
-@Value('02.1')
+@Paper('02.1')
 def _cube():
     x,h = 2,0.6
     up = (x + h)**3
@@ -22,7 +22,7 @@ def _cube():
     return dict(one_side=one_side, central=central)
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #62281020
-@Value('02.2')
+@Paper('02.2')
 def _which_check():
     dropped = 'BC'
     sign = 'AC'

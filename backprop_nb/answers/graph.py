@@ -8,11 +8,11 @@ __all__ = []
 # %% ../../nbs/answers_00_graph.ipynb #e07227f4
 import math
 import torch
-from ..checker import Other, Slip, Value
+from ..checker import Other, Slip, Paper
 from ..graph import Value as Node
 
 # %% ../../nbs/answers_00_graph.ipynb #7fbed6b7
-@Value('00.1')
+@Paper('00.1')
 def _chain_slope():
     x = 3
     u = 5 - x**2
@@ -21,7 +21,7 @@ def _chain_slope():
     return dy * du
 
 # %% ../../nbs/answers_00_graph.ipynb #8dfdd0b4
-@Value('00.2')
+@Paper('00.2')
 def _circuit():
     w0,x0,w1,x1,w2 = 4,-2,3,5,-5
     p,q = w0 * x0,w1 * x1

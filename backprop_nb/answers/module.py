@@ -8,11 +8,11 @@ __all__ = []
 # %% ../../nbs/answers_07_module.ipynb #84f936e6
 from inspect import signature
 import torch
-from ..checker import NotWritten, Other, Slip, Value, _close, _empty, _lost
+from ..checker import NotWritten, Other, Slip, Paper, _close, _empty, _no_return
 from ..module import Lin, Module, Relu
 
 # %% ../../nbs/answers_07_module.ipynb #bd318792
-@Value('07.1')
+@Paper('07.1')
 def _count():
     first = 784 * 30 + 30
     second = 30 * 30 + 30
@@ -20,7 +20,7 @@ def _count():
     return first + second + third
 
 # %% ../../nbs/answers_07_module.ipynb #3ebeb698
-@Value('07.2')
+@Paper('07.2')
 def _second_backward():
     again = 'same'
     look = 'same'
@@ -41,7 +41,7 @@ def _sent_back(module, upstream, inp, weights, right, when=''):
     "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
     if 'out' in [*signature(module.bwd).parameters][1:]: raise Slip('odd', _OUT_FIRST)
     held,want,out = {'inp': inp, **weights}, right(inp), module(inp)
-    if out is None or out is ...: _lost(module.forward)
+    if out is None or out is ...: _no_return(module.forward)
     if not _close(out, want):                                 # then the way back says little
         return _sent_back(right, upstream, inp, weights, right) | {'out': out}
     up = held['out.g'] = out.g = upstream(out)

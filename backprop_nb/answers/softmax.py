@@ -8,11 +8,11 @@ __all__ = []
 # %% ../../nbs/answers_09_softmax.ipynb #1240bf07
 import torch
 from torch.nn import functional as F
-from ..checker import Gradient, Value
+from ..checker import Gradient, Paper
 from ..softmax import cross_entropy, log_softmax, softmax
 
 # %% ../../nbs/answers_09_softmax.ipynb #c73372f7
-@Value('09.1')
+@Paper('09.1')
 def _three_scores():
     N,z = 5, torch.tensor([1., 3., 4.]).log()
     p = z.exp() / z.exp().sum()
