@@ -7,10 +7,10 @@ __all__ = []
 
 # %% ../../nbs/answers_03_mse.ipynb #mse-exp
 import torch
-from ..checker import Gradient, Value
+from ..checker import Gradient, Paper
 
 # %% ../../nbs/answers_03_mse.ipynb #03-1-sol0
-@Value('03.1')
+@Paper('03.1')
 def _three_guesses():
     guesses = torch.tensor([4., 8, 6])
     misses = guesses - torch.tensor([7., 2, 6])
