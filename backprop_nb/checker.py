@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from backprop_nb.clinic import RangeError
 from backprop_nb.gradcheck import _names
+from backprop_nb.search import Code, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
 class _Text(NamedTuple):
@@ -77,18 +78,9 @@ class _Instead(ast.NodeTransformer):
         return head
 
 # %% ../nbs/checker.ipynb #instead2
-def _text_of(f):
-    "The code of a function or class; of a class of a notebook, too, which `inspect` does not find."
-    with suppress(OSError, TypeError): return textwrap.dedent(inspect.getsource(f))
-    files = {m.__code__.co_filename for m in vars(f).values() if hasattr(m, '__code__')}
-    for text in map(''.join, map(linecache.getlines, files)):
-        for node in ast.parse(text).body:
-            if getattr(node, 'name', '') == f.__name__: return ast.get_source_segment(text, node)
-    raise OSError(f'the code of {f.__name__} cannot be read')
-
 def _source(f):
     "The code of a function or class without decorators and docstring."
-    text = _text_of(f)
+    text = text_of(f)
     node = ast.parse(text).body[0]
     lines,doc = text.split('\n'), node.body[0]
     cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
@@ -279,12 +271,6 @@ def _lay(inputs, what):
     for n,g in what.items(): inputs[n].g = g
 
 # %% ../nbs/checker.ipynb #gradient
-def _without_out(answer, args, inputs):
-    "The same once more with `out` left out."
-    _lay(inputs, dict.fromkeys(inputs))
-    answer(*args)
-    return {f'{n}.g without out': t.g for n,t in inputs.items() if t.g is not None}
-
 def _of_tensor(g, name):
     if not isinstance(g, Tensor): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
     return _plain(g, name)
@@ -295,6 +281,9 @@ class Gradient(Exercise):
     def __init__(self, name, inputs, forward, sizes=SIZES):
         super().__init__(name, inputs, sizes)
         self.forward = forward
+    def optional(self):
+        "May `out` be left out, as with a loss? In the last case it is."
+        return inspect.signature(self.solution).parameters['out'].default is None
     def run(self, answer, args, upstream=_upstream, old=True):
         names,at = _names(self.solution, args)
         out = self.forward(*args).clone()
@@ -305,14 +294,13 @@ class Gradient(Exercise):
         stale = {n: torch.rand_like(t) + 1 for n,t in inputs.items() if t.is_floating_point()}
         was = {n: stale[n].clone() if old else None for n in stale}
         if old: _lay(inputs, was)
-        returned = answer(*args[:at], out, *args[at:])
+        bare = not old and self.optional()
+        returned = answer(*args) if bare else answer(*args[:at], out, *args[at:])
         _untouched(before, held, out.g is up)
         found = {n: getattr(inputs[n], 'g', None) for n in was}
         got = {n: g for n,g in found.items() if g is not was[n] or g is not None and g._version}
         got = {f'{n}.g': g for n,g in got.items() if g is not None and g is not ...}
         if not got: _no_g(answer, returned, [inputs[n] for n in was])
-        optional = inspect.signature(self.solution).parameters['out'].default is None
-        if optional: got |= _without_out(answer, args, inputs)
         return {n: _of_tensor(g, n) for n,g in got.items()}, {f'{n}.g': t for n,t in stale.items()}
 
 # %% ../nbs/checker.ipynb #slips1
@@ -348,7 +336,7 @@ SLIPS |= {
     'not written': '{0} is not written',
     'dtype': 'the numbers are right, but in {0}',
     'nan': 'not all of it are numbers: 0/0, inf - inf or the log of a negative one gives nan',
-    'raises': 'it raises {0}', 'odd': '{0}', 'kind': '{0}',
+    'raises': 'it raises {0}', 'odd': '{0}', 'one change': '{0}', 'kind': '{0}',
 }
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 
@@ -379,8 +367,8 @@ def _variants(ex, k):
     want = ex.numbers(ex.solution, k)
     found = [('', want)]
     found += [(sentence, _tried(_wrong_line, ex, lines, k)) for lines,sentence in ex.slips]
-    found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
     if isinstance(ex, (Gradient, Other)):
+        found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
         found += [(key, _tried(ex.numbers, ex.solution, k, up)) for key,up in _UPSTREAMS.items()]
     if isinstance(ex, Gradient): found += _of_gradients(ex, k, want)
     return found
@@ -395,7 +383,8 @@ def _of_gradients(ex, k, want):
     with _alone(k):
         stale = ex.run(ex.solution, args)[1]
         out = ex.forward(*args)
-        up = _upstream(out)
+        bare = ex.optional() and k == len(ex.sizes) - 1
+        up = torch.ones_like(out) if bare else _upstream(out)
     return [('accumulates', {n: want[n] + stale[n] for n in want}),
             ('forward', dict.fromkeys(want, out)), ('local dropped', dict.fromkeys(want, up))]
 
@@ -689,9 +678,28 @@ def _wrong_dtype(got, want):
     if isinstance(got, str) or isinstance(want, str) or got.dtype == want.dtype: return None
     return ('dtype', f'{got.dtype}, want {want.dtype}') if _close(got, want, 1e-4) else None
 
+# %% ../nbs/checker.ipynb #searched
+def _searched(ex, answer, cases, say):
+    "The slip that one change of the answer mends, or of the solution makes; () where none does."
+    if isinstance(ex, Paper): return ()
+    wants = {k: ex.numbers(ex.solution, k) for k in range(len(ex.sizes))}
+    gots = {c.k: c.got for c in cases}
+    def same(f, k, want):
+        got = ex.numbers(f, k)
+        return got.keys() >= want.keys() and all(_right(ex, got[n], want[n]) for n in want)
+    off = [c.k for c in cases if not all(c.right(ex, n) for n in c.want)]
+    order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
+    solution = Code(_source(ex.solution), ex.solution.__name__, vars(inspect.getmodule(ex.solution)))
+    def mends(f): return all(same(f, k, wants[k]) for k in order)
+    def gives(f): return all(same(f, k, gots[k]) for k in order if k in gots)
+    said = one_change(answer, solution, mends, gives if gots else None, say)
+    return (('one change', said),) if said else ()
+
 # %% ../nbs/checker.ipynb #diagnose
 def diagnose(name:str, # of the exercise, such as '04.1'
              answer, # the learner's function, or value
+             search:bool=True, # look for the one thing that is wrong, where no slip explains it
+             say:Callable=lambda text: None, # for who waits for the search
             )->Verdict:
     """Run an answer in all cases of its exercise, and say which known slip explains its numbers.
 
@@ -701,18 +709,23 @@ def diagnose(name:str, # of the exercise, such as '04.1'
         _of_kind(answer, ex)
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
-    except Slip as e: return Verdict(name, 'not yet', (e.args,), _ended(_sentence(e.args)))
+    except Slip as e:
+        more = _searched(ex, answer, [], say) if search and e.args[0] == 'raises' else ()
+        said = [_ended(_sentence(s)) for s in (e.args, *more)]
+        return Verdict(name, 'not yet', (e.args, *more), '\n  '.join(said))
     wrong = {n: bad for n in cases[0].want if (bad := [c for c in cases if not c.right(ex, n)])}
     if not wrong: return Verdict(name, 'done', (), ex.title)
     n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
     dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
     if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
-    elif _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
     else: slips,said = _explained(ex, cases, [*wrong])
+    if not slips and _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
     if slips == (STILL,): return Verdict(name, 'not written yet', (), STILL)
-    about = '' if n == 'the result' else f'{n}: '
+    about,bare = '' if n == 'the result' else f'{n}: ', not slips
+    if search and not slips: slips = _searched(ex, answer, cases, say)
+    said = said or ''.join(map(_sentence, slips))
     text = _ended(said or f'{about}no slip that I know explains this')
-    return Verdict(name, 'not yet', slips, text + _example(ex, case, n, not slips))
+    return Verdict(name, 'not yet', slips, text + _example(ex, case, n, bare))
 
 # %% ../nbs/checker.ipynb #find
 def _find(name):

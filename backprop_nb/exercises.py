@@ -173,7 +173,7 @@ def check(name:str, # of the exercise, such as '04.1'
           answer, # your function, or your value
          )->None:
     "Say whether an answer is right, and if not, which slip explains it; `diagnose` for programs."
-    verdict = diagnose(name, answer)
+    verdict = diagnose(name, answer, say=_say)
     _say(str(verdict))
     _stands_alone(name)
     if verdict.state == 'done': _enter(name)

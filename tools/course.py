@@ -96,7 +96,7 @@ def letters(root=ROOT) -> str:
 
 def exported(source) -> list:
     "The public functions and classes that a cell adds to the package."
-    if not source.startswith('#| export'): return []
+    if not re.match(r'#\| export\b', source): return []  # exporti: it has them for itself
     return [s.name for s in ast.parse(source).body
             if isinstance(s, (ast.FunctionDef, ast.ClassDef)) and s.name[0] != '_']
 
