@@ -7,18 +7,26 @@ __all__ = []
 
 # %% ../../nbs/answers_05_linear.ipynb #linear-exp
 import torch
+<<<<<<< HEAD
 from ..checker import Gradient, Slip, Paper
+=======
+from ..checker import Gradient, Paper, Slip
+>>>>>>> wt-mb
 from ..linear import lin
 
 # %% ../../nbs/answers_05_linear.ipynb #05-1-sol0
 class _Shapes(Paper):
     "Shapes: a number is none, even where a tuple with that number is right."
+<<<<<<< HEAD
     def run(self, answer, args, upstream=None, old=True):
+=======
+    def run(self, answer, args, *rest):
+>>>>>>> wt-mb
         got = answer() if callable(answer) else answer
         for k,x in got.items() if isinstance(got, dict) else ():
             if isinstance(x, (int, float)):
                 raise Slip('odd', f'{k} is {x}, a number; a shape is a tuple, and needs a comma')
-        return super().run(got, args)
+        return super().run(got, args, *rest)
 
 # %% ../../nbs/answers_05_linear.ipynb #05-1-sol1
 @_Shapes('05.1')
