@@ -66,6 +66,7 @@ class _Bumpy:
         return (self.a * x**3).sum() + x.sum()**2
     def __repr__(self): return f'({self.a} * x**3).sum() + x.sum()**2'
 
+# %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
 def _along(**sizes):
     x,g,v = (torch.randn(*sizes.values()) for _ in range(3))
     return _Bumpy(), x, g, v, round(0.05 + 0.1 * torch.rand(()).item(), 3)
@@ -80,7 +81,7 @@ def _both(slopes, args, upstream):
     pair = isinstance(got, (tuple, list)) and len(got) == 2
     return dict(zip(('measured', 'predicted'), got)) if pair else got
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
+# %% ../../nbs/answers_02_gradcheck.ipynb #a0d0ed7a
 _ALONG = [dict(zip('Ndm', s)) for s in [(1,), (2,), (2, 1), (2, 2), (3, 2), (3, 5), (2, 3, 4)]]
 
 @Other('02.4', _both, _along, _ALONG)
