@@ -36,7 +36,9 @@ def _data_shapes():
 # %% ../../nbs/answers_01_data.ipynb #2520955b
 def _targets(one_hot, args, upstream):
     "The targets, in float64; whole numbers are refused."
+    torch.set_default_dtype(torch.float32)      # as in the notebooks of the learners
     t = one_hot(*args)
+    torch.set_default_dtype(torch.float64)
     if not isinstance(t, Tensor): return t
     if not t.is_floating_point(): raise Slip('odd', f'the targets are {t.dtype}, want floats')
     return t.double()

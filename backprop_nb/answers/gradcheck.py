@@ -13,7 +13,8 @@ from ..checker import Function, Other, Slip, Paper
 # %% ../../nbs/answers_02_gradcheck.ipynb #13936ebb
 @Paper('02.1')
 def _cube():
-    x,h = 2,0.6
+    x = 2
+    h = 0.7
     up = (x + h)**3
     here = x**3
     down = (x - h)**3
@@ -38,7 +39,7 @@ def _pair(N, kind):
     pairs = [([u], [v]), ([1., 0.01 * v], [1., 0.03]), ([-u, 1.], [u, 1.]), ([0., 1.], [0., v]),
              ([1000. + u, 1.], [1000., 1.]), ([[u], [v], [3.]], [u, v, 3.]), ([[1., u]], [1., u]), ([u], [u, u]),
              ([math.nan, 1.], [v, 1.]), ([u, 1.], [u, math.nan]), ([-u, -4.], [-v, -4.2]),
-             ([0., 1.], [1e-3 * u, 1.]), ([1., 1e-6 * u], [1., 3e-6]), ([1., 1e-8 * u], [1., 3e-8]),
+             ([0., 1.], [1e-3 * u, 1.]), ([1., 1e-6 * u], [1., 3e-6]), ([1., 1e-20 * u], [1., 3e-20]),
              ([u, v, -4.], [v, u, -4.])]
     return tuple(map(t, pairs[kind]))
 
@@ -65,6 +66,7 @@ class _Bumpy:
         return (self.a * x**3).sum() + x.sum()**2
     def __repr__(self): return f'({self.a} * x**3).sum() + x.sum()**2'
 
+# %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
 def _along(**sizes):
     x,g,v = (torch.randn(*sizes.values()) for _ in range(3))
     return _Bumpy(), x, g, v, round(0.05 + 0.1 * torch.rand(()).item(), 3)
@@ -79,7 +81,7 @@ def _both(slopes, args, upstream):
     pair = isinstance(got, (tuple, list)) and len(got) == 2
     return dict(zip(('measured', 'predicted'), got)) if pair else got
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
+# %% ../../nbs/answers_02_gradcheck.ipynb #a0d0ed7a
 _ALONG = [dict(zip('Ndm', s)) for s in [(1,), (2,), (2, 1), (2, 2), (3, 2), (3, 5), (2, 3, 4)]]
 
 @Other('02.4', _both, _along, _ALONG)

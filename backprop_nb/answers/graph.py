@@ -45,6 +45,7 @@ def _twice_used(k, power):
     out.backward(3.)
     return (out,)
 
+# %% ../../nbs/answers_00_graph.ipynb #e100c8eb
 _FRESH = 'it goes wrong on Values that no pass has been through; their .g is None'
 
 def _left(out): return {f'{v.label}.g': v.g for v in out.nodes()[::-1] if v.label}
@@ -62,7 +63,7 @@ def _walked(backward, args, upstream):
     except TypeError: raise Slip('odd', _FRESH) from None
     return _left(out)
 
-# %% ../../nbs/answers_00_graph.ipynb #e100c8eb
+# %% ../../nbs/answers_00_graph.ipynb #90fb00af
 _WALKS = [dict(k=k, power=power) for k,power in [(8, 2), (7, 2), (5, 1), (3, 2), (4, 1)]]
 
 @Other('00.3', _walked, _twice_used, _WALKS, 'a function; hand in the function itself, by its name')
