@@ -22,9 +22,10 @@ class Code(NamedTuple):
     def line(self, n):
         "A line of the text as its writer counts: the line with `def` is 1."
         return n - ast.parse(self.text).body[0].lineno + 1
-    def longer(self, e):
-        "Does an edit make the code longer?"
-        return len(e.code) > len(ast.unparse(ast.parse(self.text)))
+    @property
+    def size(self):
+        "The length of the text without comments and needless spaces, as edits have it."
+        return len(ast.unparse(ast.parse(self.text)))
 
 # %% ../nbs/search.ipynb #40a0810e
 def text_of(f)->str:
@@ -88,16 +89,14 @@ def copied(code:Code)->dict:
 # %% ../nbs/search.ipynb #05de9b54
 def versions(code:Code,
              gives:Callable, # takes a version, says whether its numbers are those that are wanted
-             until:float=float('inf'), # when to end, by `time.perf_counter`
-             look:Callable=lambda: None, # called between the versions
+             over:Callable=lambda: False, # is the time over?
             )->list[Edit]:
     "The versions of some code, one thing changed, that give the numbers wanted."
-    found,space = [], copied(code)
+    found,space,size = [], copied(code), code.size
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for e in sorted(one_edit(code.text), key=code.longer):
-            if time.perf_counter() > until: break
-            look()
+        for e in sorted(one_edit(code.text), key=lambda e: len(e.code) > size):
+            if over(): break
             own = {**space}
             quietly(lambda: exec(compile(e.code, '<one change>', 'exec'), own), own)
             f = own.get(code.name)
@@ -109,7 +108,7 @@ def told(edits:list, # what `versions` returns
          code:Code, # what was changed
         )->str:
     "In which line what kind of thing is wrong, in at most two ways; '' where it is not clear."
-    edits = [e for e in edits if not code.longer(e)] or edits
+    edits = [e for e in edits if len(e.code) <= code.size] or edits
     best = {}
     for e in sorted(edits, key=lambda e: len(e.code)): best.setdefault(code.line(e.line), e.mended)
     what = 'class' if code.text.lstrip().startswith('class') else 'function'
@@ -125,18 +124,20 @@ def one_change(answer:Callable, # the learner's function or class
                mends:Callable, # is a function right in all cases?
                gives:Callable|None, # has a function the learner's numbers in all cases?
                say:Callable=lambda text: None, # for who waits
-               seconds:float=3., # to look for it
+               seconds:float=3., # of work; where others work, too, it takes up to three times as long
               )->str: # what is wrong and where; '' where nothing was found
     "The one thing that is wrong in an answer, with its line if the code can be read."
-    start,waiting = time.perf_counter(), iter(['looking for the slip ...'])
-    def look():
-        if time.perf_counter() - start > 0.5:
-            for text in waiting: say(text)
+    work,start = time.thread_time(), time.perf_counter()
+    waiting = iter(['looking for the slip ...'])
+    def over(limit):
+        waited = time.perf_counter() - start
+        if waited > 0.5 and (text := next(waiting, '')): say(text)
+        return time.thread_time() - work > limit or waited > 3*limit
     with suppress(OSError, TypeError, ValueError, SyntaxError, AttributeError):
         code = code_of(answer)
-        if said := told(versions(code, mends, start + 0.7*seconds, look), code): return said
+        if said := told(versions(code, mends, lambda: over(0.7*seconds)), code): return said
     if gives:
-        faulty = versions(solution, gives, start + seconds, look)
+        faulty = versions(solution, gives, lambda: over(seconds))
         kinds = [*dict.fromkeys(e.kind for e in faulty)]
         if 0 < len(kinds) < 3: return f'it is a right answer but for one thing: {" or ".join(kinds)}'
     return ''

@@ -14,9 +14,10 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
     'checker': {'AttributeError': 'as Python itself says that a name is not there',
-                'OSError': 'where the code of an answer cannot be read',
                 'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
+    'search': {'OSError': 'caught in the module: code that cannot be read is not searched',
+               '_Late': 'caught a few lines below: a version that does not end'},
     'training': {'KeyboardInterrupt': 'the first Ctrl-C is passed on as it is',
                  'ValueError': 'caught a few lines below, where a FileError is made of it'},
     'exercises': {e: 'caught in the module, which says in a line what happened'
