@@ -278,12 +278,10 @@ def _of_tensor(g, name):
 # %% ../nbs/checker.ipynb #gradient2
 class Gradient(Exercise):
     "A gradient function: it takes `out` with `out.g`, and fills `.g` of what came in."
-    def __init__(self, name, inputs, forward, sizes=SIZES):
+    def __init__(self, name, inputs, forward, sizes=SIZES, # `alone`: in the last case without `out`
+                 alone=False):
         super().__init__(name, inputs, sizes)
-        self.forward = forward
-    def optional(self):
-        "May `out` be left out, as with a loss? In the last case it is."
-        return inspect.signature(self.solution).parameters['out'].default is None
+        self.forward,self.alone = forward,alone
     def run(self, answer, args, upstream=_upstream, old=True):
         names,at = _names(self.solution, args)
         out = self.forward(*args).clone()
@@ -294,8 +292,8 @@ class Gradient(Exercise):
         stale = {n: torch.rand_like(t) + 1 for n,t in inputs.items() if t.is_floating_point()}
         was = {n: stale[n].clone() if old else None for n in stale}
         if old: _lay(inputs, was)
-        bare = not old and self.optional()
-        returned = answer(*args) if bare else answer(*args[:at], out, *args[at:])
+        args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
+        returned = answer(*args)
         _untouched(before, held, out.g is up)
         found = {n: getattr(inputs[n], 'g', None) for n in was}
         got = {n: g for n,g in found.items() if g is not was[n] or g is not None and g._version}
@@ -383,7 +381,7 @@ def _of_gradients(ex, k, want):
     with _alone(k):
         stale = ex.run(ex.solution, args)[1]
         out = ex.forward(*args)
-        bare = ex.optional() and k == len(ex.sizes) - 1
+        bare = ex.alone and k == len(ex.sizes) - 1
         up = torch.ones_like(out) if bare else _upstream(out)
     return [('accumulates', {n: want[n] + stale[n] for n in want}),
             ('forward', dict.fromkeys(want, out)), ('local dropped', dict.fromkeys(want, up))]

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/answers_08_binary.ipynb #67288328
+import math
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -17,9 +18,10 @@ from ..gradcheck import upstream
 @Paper('08.1')
 def _one_point():
     N,odds = 5, 3
-    p = odds / (1 + odds)
-    p_grad = -1 / (N * p)
-    z_grad = (p - 1) / N
+    at = odds / (1 + odds)
+    p = at
+    p_grad = -1 / (N * at)
+    z_grad = (at - 1) / N
     return dict(p=p, p_grad=p_grad, z_grad=z_grad)
 
 # %% ../../nbs/answers_08_binary.ipynb #0993ccb2
@@ -68,7 +70,8 @@ def _rare(z, targ, c):
     y,log_p,log_q = targ[:,None], F.logsigmoid(z), F.logsigmoid(-z)
     return -(c * y * log_p + (1 - y) * log_q).mean()
 
-def _rare_points(N): return _far(N, 1), (torch.rand(N) < 0.5).long(), 1.5 + 8 * torch.rand(()).item()
+def _rare_points(N):
+    return _far(N, 1), (torch.rand(N) < 0.5).long(), 1.5 + 8 * torch.rand(()).item()
 
 @Gradient('08.4', _rare_points, _rare, sizes=[dict(N=N) for N in (1, 1, 1, 2, 3, 5, 8, 13)])
 def _rare_grad(inp, targ, c, out=None):

@@ -7,21 +7,13 @@ __all__ = []
 
 # %% ../../nbs/answers_05_linear.ipynb #linear-exp
 import torch
-<<<<<<< HEAD
-from ..checker import Gradient, Slip, Paper
-=======
 from ..checker import Gradient, Paper, Slip
->>>>>>> wt-mb
 from ..linear import lin
 
 # %% ../../nbs/answers_05_linear.ipynb #05-1-sol0
 class _Shapes(Paper):
     "Shapes: a number is none, even where a tuple with that number is right."
-<<<<<<< HEAD
-    def run(self, answer, args, upstream=None, old=True):
-=======
     def run(self, answer, args, *rest):
->>>>>>> wt-mb
         got = answer() if callable(answer) else answer
         for k,x in got.items() if isinstance(got, dict) else ():
             if isinstance(x, (int, float)):

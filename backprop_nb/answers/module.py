@@ -51,12 +51,13 @@ def _sent_back(module, upstream, inp, weights, right, when=''):
     changed = [n for n,t in held.items() if not torch.equal(t, old[n][0])]
     if changed or out.g is not up: raise Slip('wrote into an input', [*changed, 'out.g'][0])
     held.pop('out.g')
-    stale = [n for n,t in held.items() if t.g is old[n][1] and torch.equal(t.g, old[n][2])]
+    stale = [n for n,t in held.items()
+             if t.g is None or t.g is old[n][1] and torch.equal(t.g, old[n][2])]
     if stale and _empty(module.bwd): raise NotWritten
     if stale: raise Slip('not written', f'{stale[0]}.g{when}')
-    found = sorted(next((n for n,t in weights.items() if t is p), 'other') for p in module.parameters())
-    grads = {f'{n}.g': t.g for n,t in held.items()}
-    return {'out': out, **grads, 'parameters()': ' '.join(found) or 'none'}
+    names = {id(t): n for n,t in weights.items()}
+    found = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
+    return {'out': out, **{f'{n}.g': t.g for n,t in held.items()}, 'parameters()': found or 'none'}
 
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):

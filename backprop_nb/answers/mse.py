@@ -30,7 +30,7 @@ def _guesses(N):
 def _l1(inp, targ): return (inp - targ[:,None]).abs().mean()
 
 # %% ../../nbs/answers_03_mse.ipynb #03-2-sol1
-@Gradient('03.2', _guesses, _l1, _LOSS_SIZES)
+@Gradient('03.2', _guesses, _l1, _LOSS_SIZES, alone=True)
 def _l1_grad(inp, targ, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]
@@ -41,7 +41,8 @@ def _l1_grad(inp, targ, out=None):
 # %% ../../nbs/answers_03_mse.ipynb #03-3-sol0
 def _weighted_mse(inp, targ, c): return (c * (inp[:,0] - targ)**2).sum() / c.sum()
 
-@Gradient('03.3', lambda N: (*_guesses(N), 0.2 + 2 * torch.rand(N)), _weighted_mse, _LOSS_SIZES)
+@Gradient('03.3', lambda N: (*_guesses(N), 0.2 + 2 * torch.rand(N)), _weighted_mse, _LOSS_SIZES,
+          alone=True)
 def _weighted_mse_grad(inp, targ, c, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]
@@ -60,7 +61,7 @@ def _misses(N):
     miss = delta * torch.randn(N)
     return (targ + miss)[:,None] + 1000 * (torch.arange(N)[:,None] == 6), targ, delta
 
-@Gradient('03.4', _misses, _huber, [*_LOSS_SIZES, dict(N=20)])
+@Gradient('03.4', _misses, _huber, [*_LOSS_SIZES, dict(N=20)], alone=True)
 def _huber_grad(inp, targ, delta, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]
