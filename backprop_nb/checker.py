@@ -267,12 +267,15 @@ def _untouched(before, held, same):
         if not torch.equal(held[n], t): raise Slip('wrote into an input', n)
     if not same: raise Slip('wrote into an input', 'out.g')
 
-def _lay(inputs, what):
-    for n,g in what.items(): inputs[n].g = g
+def _lay(inputs, stale):
+    "Put something old into `.g`, and return it."
+    for n,g in stale.items(): inputs[n].g = g.clone()
+    return {n: inputs[n].g for n in stale}
 
 # %% ../nbs/checker.ipynb #gradient
-def _of_tensor(g, name):
-    if not isinstance(g, Tensor): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
+def _of_tensor(g, name, x):
+    "A gradient as a tensor; of a single number it may be a number."
+    if not isinstance(g, Tensor) and x.dim(): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
     return _plain(g, name)
 
 # %% ../nbs/checker.ipynb #gradient2
@@ -290,16 +293,16 @@ class Gradient(Exercise):
         held = inputs | {'out': out, 'out.g': up}
         before = {n: t.clone() for n,t in held.items()}
         stale = {n: torch.rand_like(t) + 1 for n,t in inputs.items() if t.is_floating_point()}
-        was = {n: stale[n].clone() if old else None for n in stale}
-        if old: _lay(inputs, was)
+        was = _lay(inputs, stale) if old else dict.fromkeys(stale)
         args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
         returned = answer(*args)
         _untouched(before, held, out.g is up)
         found = {n: getattr(inputs[n], 'g', None) for n in was}
         got = {n: g for n,g in found.items() if g is not was[n] or g is not None and g._version}
-        got = {f'{n}.g': g for n,g in got.items() if g is not None and g is not ...}
+        got = {n: g for n,g in got.items() if g is not None and g is not ...}
         if not got: _no_g(answer, returned, [inputs[n] for n in was])
-        return {n: _of_tensor(g, n) for n,g in got.items()}, {f'{n}.g': t for n,t in stale.items()}
+        got = {f'{n}.g': _of_tensor(g, f'{n}.g', inputs[n]) for n,g in got.items()}
+        return got, {f'{n}.g': t for n,t in stale.items()}
 
 # %% ../nbs/checker.ipynb #slips1
 SLIPS = {
@@ -383,8 +386,9 @@ def _of_gradients(ex, k, want):
         out = ex.forward(*args)
         bare = ex.alone and k == len(ex.sizes) - 1
         up = torch.ones_like(out) if bare else _upstream(out)
+    alike = [n for n in want if want[n].shape == out.shape]
     return [('accumulates', {n: want[n] + stale[n] for n in want}),
-            ('forward', dict.fromkeys(want, out)), ('local dropped', dict.fromkeys(want, up))]
+            ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
 
 # %% ../nbs/checker.ipynb #factors
 SIGNS = {'': 1, 'sign': -1}
