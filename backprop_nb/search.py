@@ -138,6 +138,7 @@ def one_change(answer:Callable, # the learner's function or class
         if said := told(versions(code, mends, lambda: over(0.7*seconds)), code): return said
     if gives:
         faulty = versions(solution, gives, lambda: over(seconds))
-        kinds = [*dict.fromkeys(e.kind for e in faulty)]
+        least = min((len(e.code) for e in faulty), default=0)
+        kinds = [*dict.fromkeys(e.kind for e in faulty if len(e.code) == least)]
         if 0 < len(kinds) < 3: return f'it is a right answer but for one thing: {" or ".join(kinds)}'
     return ''
