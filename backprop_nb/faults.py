@@ -300,7 +300,8 @@ def call(node, scope):
             yield 'a call' + LOST, text(x)
         case ast.Call(_, [x, *_]): yield 'a call' + LOST, text(x)
     if node not in scope.terms: return
-    for m in METHODS: yield 'a call' + MORE, f'({text(node)}).{m}'
+    for m in METHODS:
+        yield ('a transpose' if m == 't()' else 'a call') + MORE, f'({text(node)}).{m}'
 
 # %% ../nbs/faults.ipynb #ad1f1e70
 def axis(node, scope):
