@@ -169,7 +169,7 @@ def main():
     for name,ex in load().items():
         for key,f in plants(ex):
             kind = word(key) if word(key) in SLIPS else 'a row of a table'
-            verdict = diagnose(name, f)
+            verdict = diagnose(name, f, search=False)
             ok = named(ex, key, verdict)
             seen[kind] += 1
             right[kind] += ok
