@@ -275,7 +275,8 @@ def _lay(inputs, stale):
 # %% ../nbs/checker.ipynb #gradient
 def _of_tensor(g, name, x):
     "A gradient as a tensor; of a single number it may be a number."
-    if not isinstance(g, Tensor) and x.dim(): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
+    if not isinstance(g, Tensor) and x.dim():
+        raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
     return _plain(g, name)
 
 # %% ../nbs/checker.ipynb #gradient2

@@ -81,6 +81,7 @@ def _stack(N, n):
     names = ', '.join(('Relu', 'NoBias', 'Lin')[k] for k in kinds)
     return f'[{names}]', x, [[torch.randn(s) for s in shapes[:k]] for k in kinds]
 
+# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
     def made(): return [(Relu, _NoBias, Lin)[len(ts)](*ts) for ts in args[2]]
