@@ -54,6 +54,7 @@ def _sent_back(module, upstream, inp, weights, right, when=''):
     stale = [n for n,t in held.items()
              if t.g is None or t.g is old[n][1] and torch.equal(t.g, old[n][2])]
     if stale and _empty(module.bwd): raise NotWritten
+    if stale and held[stale[0]].grad is not None: raise Slip('grad', '')
     if stale: raise Slip('not written', f'{stale[0]}.g{when}')
     names = {id(t): n for n,t in weights.items()}
     found = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
