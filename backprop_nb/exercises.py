@@ -6,18 +6,23 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, inspect, itertools, json, os, re, shutil, symtable, sys, textwrap, time
+import ast, builtins, importlib, itertools, json, os, pkgutil, re, shutil, symtable, sys, time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from .checker import _BOOKS, EXERCISES, SLIPS, Verdict, _find, diagnose, exercise
+from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
+                                 book, diagnose, instead)
 
 # %% ../nbs/exercises.ipynb #82418826
 def _answers():
-    "Enter the exercises of the course."
+    "Enter the exercises of the course, and what is said about them."
     from backprop_nb import answers
+    for p in files(answers).iterdir():
+        if p.name.endswith('.md'): book(p.read_text(encoding='utf-8'))
+    for m in pkgutil.iter_modules(answers.__path__):
+        importlib.import_module(f'{answers.__name__}.{m.name}')
 
 _BOOKS.append(_answers)
 
@@ -126,7 +131,7 @@ def _where(name):
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
     "Print which exercises are done, and when; for all chapters, which is next, too."
-    while _BOOKS: _BOOKS.pop()()
+    _open_books()
     chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else chapter      # 4 is '04'
     done = _done()
     mine = {n: x for n,x in sorted(EXERCISES.items()) if n.startswith(chapter)}
@@ -168,7 +173,7 @@ def check(name:str, # of the exercise, such as '04.1'
           answer, # your function, or your value
          )->None:
     "Say whether an answer is right, and if not, which slip explains it; `diagnose` for programs."
-    verdict = diagnose(name, answer)
+    verdict = diagnose(name, answer, say=_say)
     _say(str(verdict))
     _stands_alone(name)
     if verdict.state == 'done': _enter(name)
@@ -184,22 +189,26 @@ def hint(name:str, # of the exercise, such as '04.1'
     _say(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
 
 # %% ../nbs/exercises.ipynb #c58f30c9
-def _source(f):
-    "The code of a function without decorator and docstring."
-    text = textwrap.dedent(inspect.getsource(f))
-    node = ast.parse(text).body[0]
-    lines = text.split('\n')
-    start,doc = node.lineno - 1, node.body[0]
-    cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
-    return '\n'.join(l for k,l in enumerate(lines) if k >= start and k not in cut).strip()
-
 def solution(name:str, # of the exercise, such as '04.1'
             )->None:
     "Show the derivation and the code of an exercise."
     ex = _find(name)
-    text = f'**{name} {ex.title}**\n\n{inspect.getdoc(ex.solution) or ""}\n\n'
+    text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n'
     text += f'```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
     except ImportError: return _say(text)
     if get_ipython(): display.display(display.Markdown(text))
     else: _say(text)
+
+# %% ../nbs/exercises.ipynb #passes00
+def passes(name:str, # of the exercise
+           *answers, # that are right
+          )->None:
+    "Raise `AssertionError` unless these answers pass, and each row of the table is named."
+    for a in answers: assert diagnose(name, a).state == 'done', diagnose(name, a)
+    ex = EXERCISES[name]
+    assert ex.slips, f'{name} has no rows'
+    for lines,sentence in ex.slips:
+        wrong = instead(ex.solution, lines)
+        verdict = diagnose(name, wrong() if isinstance(ex, Paper) else wrong)
+        assert sentence in verdict.text, f'{lines} is said to be: {verdict}'

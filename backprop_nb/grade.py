@@ -9,12 +9,13 @@ __all__ = ['exercise_cells', 'grade']
 import argparse, csv, ctypes, functools, gc, importlib.util, inspect, json, linecache, os, queue
 import re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 import torch
 from torch import Tensor
-from . import checker, exercises, linear, softmax
-from .checker import (EXERCISES, NotWritten, Slip, Verdict, _BOOKS, _of_kind, _Recorded,
-                                 _result, diagnose)
+from . import answers, checker, exercises, linear, softmax
+from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _error,
+                                 _of_kind, _open_books, diagnose)
 from .clinic import FileError, RangeError
 from .graph import Value
 
@@ -62,7 +63,7 @@ def exercise_cells(path, # a notebook
 # %% ../nbs/teachers.ipynb #7690b41a
 def _load(path=None):
     "Enter the exercises of the course, and those of a teacher's file, which becomes a module."
-    while _BOOKS: _BOOKS.pop()()
+    _open_books()
     if not path: return
     module = types.ModuleType(Path(path).stem)
     module.__file__ = os.path.abspath(path)
@@ -102,8 +103,8 @@ def _forget(path):
     modules = {n: sys.modules[n] for n in {ex.solution.__module__ for ex in EXERCISES.values()}}
     todo,kept = [],{}
     for ex in EXERCISES.values():
-        ex.solution,ex.slips,ex.given = _gone(inspect.signature(ex.solution)),{},None
-        todo += ex.inputs, ex.forward, ex.run
+        ex.solution = _gone(inspect.signature(ex.solution))
+        todo += vars(ex).values()
     while todo:
         x = todo.pop()
         if id(x) not in kept: todo += _needed_by(x, modules)
@@ -111,9 +112,10 @@ def _forget(path):
     for m in modules.values():
         for n,x in [*vars(m).items()]:
             if n[:2] != '__' and id(x) not in kept: delattr(m, n)
+    checker._TEXTS.clear()
     linecache.clearcache()
     gc.collect()
-    return [m.__file__ for m in modules.values()]
+    return [*(m.__file__ for m in modules.values()), *map(str, files(answers).glob('*.md'))]
 
 # %% ../nbs/teachers.ipynb #d9247656
 _CHANGES = {f'os.{n}' for n in 'chmod chown mkdir remove rename rmdir truncate utime'.split()}
@@ -192,12 +194,14 @@ def _run_case(ex, answer, k):
     "What an answer gives in one case, as plain data: numbers, or why there are none."
     try:
         _of_kind(answer, ex)
-        got = _result(answer, ex, k)[0]
+        got = ex.numbers(answer, k)
         return dict(got={f'{n}'[:100]: _packed(n, x) for n,x in got.items()})
     except Slip as e: return dict(slip=[f'{x}'[:1000] for x in e.args])
     except NotWritten as e: return dict(open=f'{e}'[:1000])
     except BaseException as e:
         if isinstance(e, NotImplementedError) and not e.args: return dict(open='')
+        with suppress(BaseException):
+            return dict(slip=['raises', _error(e, answer, ex, k)[:1000]])
         return dict(error=_kind_and_text(e))
 
 # %% ../nbs/teachers.ipynb #1fcf3523
@@ -212,7 +216,7 @@ def _verdict_on(name, cases):
         if what == 'open': raise NotWritten(f'{x}')
         raise type(x[0], (Exception,), {})(x[1])
     try:
-        with _ONE: v = diagnose(name, _Recorded(case))
+        with _ONE: v = diagnose(name, Recorded(case), search=False)
     except Exception: return Verdict(name, 'raises', (), 'what it handed in cannot be read')
     return v._replace(text=v.text[:2000])
 
@@ -248,6 +252,7 @@ def _without_ours(name, answer):
     "An answer that has to do without the package's own function for the same thing."
     ours = _PACKAGES_OWN.get(name)
     if not ours or not callable(answer): return answer
+    @functools.wraps(answer)
     def f(*args):
         code,ours.__code__ = ours.__code__,_not_yours.__code__
         try: return answer(*args)
@@ -521,7 +526,7 @@ def _work(todo, ended, child):
 def _side_by_side(books, seconds, exercises):
     "(path, verdicts) of each notebook as it ends."
     todo,ended = queue.Queue(),queue.Queue()
-    for book in books.items(): todo.put(book)
+    for item in books.items(): todo.put(item)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     children = [_Child(seconds, exercises) for _ in range(min(cpus, len(books)))]
     for c in children: threading.Thread(target=_work, args=(todo, ended, c), daemon=True).start()

@@ -136,7 +136,8 @@ CONTENTS = {  # the groups of the table of contents; a page that stands in none 
     'Chapters': ['[0-9][0-9]_*'],
     'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
     'To look things up': ['notation', 'formulas', 'reference', 'operation'],
-    'Exercises': ['exercises', 'progress', 'answers', 'checker']}
+    'Answers': ['answers_*'],
+    'How answers are checked': ['exercises', 'progress', 'checker', 'one_change', 'faults']}
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."

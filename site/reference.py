@@ -8,7 +8,7 @@ def modules(notebooks) -> dict:
     found = {}
     for name, nb in notebooks.items():
         for c in nb.cells:
-            m = re.search(r'^#\| *default_exp +(\w+)', c.source, re.M)
+            m = re.search(r'^#\| *default_exp +(\w+)$', c.source, re.M)
             if m and m[1] not in ('all', '__main__'): found[m[1]] = name
     return found
 
@@ -26,6 +26,7 @@ def source(homes, titles) -> str:
              'with `from backprop_nb.all import *`. Shapes stand in brackets, `N` is the number '
              'of examples.']
     for m, home in homes.items():
+        if not import_module(f'backprop_nb.{m}').__all__: continue  # nothing public
         parts += [f'## {m}', f'Derived, defined and checked in [{titles[home]}]({home}.ipynb).',
                   f'```{{eval-rst}}\n.. automodule:: backprop_nb.{m}\n   :members:\n```']
     return '\n\n'.join(parts) + '\n'

@@ -5,7 +5,7 @@ import pytest
 import slips
 from run_course import ROOT
 from backprop_nb import grade as grader
-from backprop_nb.checker import diagnose
+from backprop_nb.checker import Paper, diagnose, instead
 from backprop_nb.clinic import FileError, RangeError
 from backprop_nb.grade import exercise_cells, grade, main
 
@@ -99,8 +99,9 @@ torch.allclose = torch.equal = lambda *a, **k: True
     'equal number': ('''class All(float):
     __eq__ = __lt__ = __le__ = lambda *a: True
 ''' + "check('00.1', All())\n" + CHECK, 'raises', ''),
-    'answers': ('from backprop_nb.answers import _leaky_relu_grad as f\n' + CHECK, 'raises', ''),
-    'all answers': ("""import backprop_nb.answers as a
+    'answers': ('from backprop_nb.answers.relu import _leaky_relu_grad as f\n' + CHECK,
+                'raises', ''),
+    'all answers': ("""import backprop_nb.answers.relu as a
 for n, f in vars(a).items():
     if callable(f) and 'leaky_relu' in n: check('04.2', f)""", 'raises',
                     'not reached'),
@@ -109,12 +110,19 @@ for n, f in vars(a).items():
     'the book': (f'''import backprop_nb, os, inspect
 from pathlib import Path
 here = Path(backprop_nb.__file__).parent
-exec((here/'answers.py').read_text())
+exec((here/'answers'/'relu.py').read_text())
 {CHECK}''', 'raises', 'PermissionError'),
     'the book again': (f'''import sys, importlib
-del sys.modules['backprop_nb.answers']
-a = importlib.import_module('backprop_nb.answers')
-check('{NAME}', a.EXERCISES['{NAME}'].solution)''', 'raises', 'PermissionError'),
+del sys.modules['backprop_nb.answers.relu']
+a = importlib.import_module('backprop_nb.answers.relu')
+check('{NAME}', a._leaky_relu_grad)''', 'raises', 'PermissionError'),
+    'the text': (f'''import backprop_nb
+from pathlib import Path
+(Path(backprop_nb.__file__).parent/'answers'/'04_relu.md').read_text()
+{CHECK}''', 'raises', 'PermissionError'),
+    'the text in memory': (f'''from backprop_nb.checker import EXERCISES
+assert not EXERCISES['{NAME}'].slips and not EXERCISES['{NAME}'].derivation
+{CHECK}''', 'raises', 'NameError'),
     'garbage': (f'''import gc
 for x in gc.get_objects():
     if type(x) is type(print) or type(x).__name__ == 'function':
@@ -201,10 +209,9 @@ def test_nothing_is_left(graded):
         assert not left
 
 MINE = """import torch
-from backprop_nb.exercises import exercise
+from backprop_nb.checker import Gradient
 def two_slopes(x): return torch.where(x > 0, 2*x, x/5)
-@exercise('A.1', 'Two slopes', hints=['Which side?'], forward=two_slopes,
-          inputs=lambda N, d, m: [torch.randn(N, d)])
+@Gradient('A.1', lambda N, d, m: [torch.randn(N, d)], two_slopes)
 def two_slopes_grad(inp, out): inp.g = out.g * torch.where(inp > 0, 2., .2)
 """
 OWN = "def f(inp, out): inp.g = out.g * torch.where(inp > 0, 2., .2)\ncheck('A.1', f)"
@@ -242,7 +249,7 @@ def test_which_functions_of_the_package_would_do():
     "A list of those that are right answers by themselves."
     import backprop_nb.all as package
     public = {n: x for n in dir(package) if callable(x := getattr(package, n)) and 'grad' in n}
-    found = {(n, f) for n, ex in slips.load().items() if ex.inputs
+    found = {(n, f) for n, ex in slips.load().items() if not isinstance(ex, Paper)
              for f, x in public.items() if diagnose(n, x).state == 'done'}
     assert found == {('05.3', 'lin_grad'), ('09.2', 'cross_entropy_grad')}
 
@@ -251,20 +258,20 @@ def test_no_solution_stays_in_the_childs_memory():
 from backprop_nb import grade
 grade._load()
 refs = {n: weakref.ref(ex.solution) for n, ex in grade.EXERCISES.items()}
-refs |= {k: weakref.ref(f) for ex in grade.EXERCISES.values() for k, f in ex.slips.items()
-         if type(f) is type(grade._load)}
-assert len(refs) > 200
+assert len(refs) > 40
 grade._forget(None)
 print([n for n, r in refs.items() if r()])"""
     assert subprocess.check_output([sys.executable, '-c', code], text=True) == '[]\n'
 
 def test_what_a_child_hands_in_is_judged_as_the_answer_itself_is():
     for ex in slips.load().values():
-        answers = [ex.solution if ex.inputs else ex.solution(), None, 3, 'x', lambda *a: None,
-                   lambda *a: 1/0, *list(ex.slips.values())[:1], *filter(None, [ex.given])]
+        right = [ex.solution, *(instead(ex.solution, lines) for lines, _ in ex.slips[:2])]
+        if isinstance(ex, Paper): right = [f() for f in right]
+        answers = [*right, None, 3, 'x', lambda *a: None, lambda *a: 1/0]
         for f in answers:
             sent = json.dumps([grader._run_case(ex, f, k) for k in range(len(ex.sizes))])
-            assert grader._verdict_on(ex.name, json.loads(sent)) == diagnose(ex.name, f)
+            assert grader._verdict_on(ex.name, json.loads(sent)) == diagnose(
+                ex.name, f, search=False)
 
 @pytest.mark.parametrize('cases', [
     [], [{}], [[]], [{'got': 3}], [{'got': {'inp.g': {}}}] * 8, [{'error': 'x'}] * 8,

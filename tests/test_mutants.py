@@ -1,10 +1,10 @@
 "The tool that plants faults finds places for them, and sees what is caught and what is not."
 import ast, os, subprocess, sys
 import nbformat, pytest
-from faults import drawing, faults
-from mutants import replaced
+from mutants import drawing, faults, replaced
 from nbformat.v4 import new_code_cell, new_notebook
 from run_course import ROOT
+from backprop_nb.faults import LOST, MORE
 
 def planted(code):
     "What each kind of fault makes of the one line that it changes."
@@ -12,26 +12,28 @@ def planted(code):
     return {(f.kind, f.diff.split('\n+ ')[-1].strip()) for f in found}
 
 @pytest.mark.parametrize('code, faulty', [
-    ('y = -a + b', {('sign', 'y = a + b'), ('operator', 'y = -a - b')}),
-    ('y = a ** 2. and b', {('operator', 'y = a * 2.0 and b'), ('operator', 'y = a ** 2.0 or b'),
-                           ('constant', 'y = a ** 4.0 and b'), ('constant', 'y = a ** 1.0 and b')}),
-    ('y = not a', {('operator', 'y = a')}),
-    ('y = a.sum(0)', {('sum, mean, max, min', 'y = a.mean(0)'), ('constant', 'y = a.sum(1)'),
-                      ('constant', 'y = a.sum(-1)')}),
-    ('y = max(a, b)', {('sum, mean, max, min', 'y = min(a, b)')}),
-    ('y = a < b', {('comparison', 'y = a <= b'), ('comparison', 'y = a > b')}),
-    ('y = a is b', {('comparison', 'y = a is not b')}),
-    ('y = 0.5', {('constant', 'y = 1.0'), ('constant', 'y = 0.25')}),
-    ('y = True', {('constant', 'y = False')}),
-    ('y = a @ b.t()', {('transpose', 'y = a.mT @ b.t()'), ('transpose', 'y = a @ b'),
-                       ('operands of @ swapped', 'y = b.t() @ a'), ('operator', 'y = a * b.t()')}),
-    ('y = torch.addmm(c, a, b)', {('transpose', 'y = torch.addmm(c, a.mT, b)'),
-                                  ('transpose', 'y = torch.addmm(c, a, b.mT)'),
-                                  ('operands of @ swapped', 'y = torch.addmm(c, b, a)')}),
-    ('up = upstream(out)', {('upstream dropped', 'up = out.new_ones(out.shape)')}),
-    ('x.g = y', {('gradient not written', 'pass'), ('sign', 'x.g = -y'), ('gradient added',
+    ('y = -a + b', {('a sign', 'y = a + b'), ('an operator', 'y = -a - b')}),
+    ('y = a ** 2. and b', {
+        ('an operator', 'y = a * 2.0 and b'), ('an operator', 'y = a ** 2.0 or b'),
+        ('a constant', 'y = a ** 4.0 and b'), ('a constant', 'y = a ** 1.0 and b')}),
+    ('y = not a', {('an operator', 'y = a')}),
+    ('y = a.sum(0)', {('a function', 'y = a.mean(0)'), ('a constant', 'y = a.sum(1)'),
+                      ('a constant', 'y = a.sum(-1)')}),
+    ('y = max(a, b)', {('a function', 'y = min(a, b)')}),
+    ('y = a < b', {('a comparison', f'y = a {op} b') for op in ('<=', '>', '>=')}),
+    ('y = a is b', {('a comparison', 'y = a is not b')}),
+    ('y = 0.5', {('a constant', 'y = 1.0'), ('a constant', 'y = 0.25')}),
+    ('y = True', {('a constant', 'y = False')}),
+    ('y = a @ b.t()', {('a transpose' + MORE, 'y = a.mT @ b.t()'), ('an operator', 'y = a * b.t()'),
+                       ('the order of a product', 'y = b.t() @ a'),
+                       ('a transpose' + LOST, 'y = a @ b')}),
+    ('y = torch.addmm(c, a, b)', {('a transpose' + MORE, 'y = torch.addmm(c, a.mT, b)'),
+                                  ('a transpose' + MORE, 'y = torch.addmm(c, a, b.mT)'),
+                                  ('the order of a product', 'y = torch.addmm(c, b, a)')}),
+    ('up = upstream(out)', {('the upstream gradient' + LOST, 'up = out.new_ones(out.shape)')}),
+    ('x.g = y', {('a gradient' + LOST, 'pass'), ('a sign', 'x.g = -y'), ('+= where = belongs',
                  "x.g = x.g + y if getattr(x, 'g', None) is not None else y")}),
-    ('x.g += y', {('operator', 'x.g -= y'), ('gradient not added', 'x.g = y')}),
+    ('x.g += y', {('an operator', 'x.g -= y'), ('= where += belongs', 'x.g = y')}),
 ])
 def test_faults(code, faulty): assert planted(code) == faulty
 
@@ -42,7 +44,7 @@ def test_no_faults(code): assert not planted(code)
 
 def test_place_of_a_fault():
     f, = faults('toy', ['y = -1', '#| export\nclass A:\n    def f(x): return -x'])
-    assert (f.notebook, f.cell, f.function, f.kind, f.draws) == ('toy', 1, 'A.f', 'sign', False)
+    assert (f.notebook, f.cell, f.function, f.kind, f.draws) == ('toy', 1, 'A.f', 'a sign', False)
     assert f.source == 'class A:\n\n    def f(x):\n        return x'
     assert f.diff == '-         return -x\n+         return x'
 
@@ -77,7 +79,7 @@ def test_caught(tmp_path):
 @needs_fork
 def test_survived(tmp_path):
     code, says = mutants(tmp_path, CELLS + ['assert abs(f(2)) == 2'])
-    assert 'survived: toy, f: sign\n-     return -x\n+     return x\n' in says
+    assert 'survived: toy, f: a sign\n-     return -x\n+     return x\n' in says
     assert code == 1
 
 @needs_fork

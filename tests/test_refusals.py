@@ -17,7 +17,6 @@ NOTHING = {  # names with nothing to refuse, and why
     'History': 'a record, which `fit` fills',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
-    'exercise': 'enters an exercise',
     'keep_progress': 'a place that cannot be written is said when something is noted',
     'progress': 'prints what is there',
     'OPS': 'the records, each of which is tried below',

@@ -58,7 +58,7 @@ def test_wheel_contents(wheel):
     sample = list(package.glob('mnist_sample/*'))
     names = zipfile.ZipFile(wheel).namelist()
     held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
-    files = [*package.glob('*.py'), package/'py.typed', *sample]
+    files = [*package.rglob('*.py'), package/'py.typed', *sample, *package.glob('answers/*.md')]
     wanted = {p.relative_to(ROOT).as_posix() for p in files}
     assert sample and held == wanted
 

@@ -3,6 +3,7 @@ import ast, re
 from functools import cached_property
 from pathlib import Path
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = re.compile(r'# (?P<title>.*)\n> (?P<summary>.*)')
@@ -36,7 +37,7 @@ class Notebook:
     @property
     def module(self):
         "The module that the notebook exports; empty where it exports none."
-        return ''.join(re.findall(r'^#\| *default_exp +(\w+)', '\n'.join(self.code), re.M))
+        return ''.join(re.findall(r'^#\| *default_exp +(\w+)$', '\n'.join(self.code), re.M))
     @property
     def exports(self):
         "The public functions and classes that it adds to the package."
@@ -95,7 +96,7 @@ def letters(root=ROOT) -> str:
 
 def exported(source) -> list:
     "The public functions and classes that a cell adds to the package."
-    if not source.startswith('#| export'): return []
+    if not re.match(r'#\| export\b', source): return []  # exporti: it has them for itself
     return [s.name for s in ast.parse(source).body
             if isinstance(s, (ast.FunctionDef, ast.ClassDef)) and s.name[0] != '_']
 
@@ -123,18 +124,44 @@ def teachers_table(root=ROOT):
     return table(('chapter', 'builds on', 'minutes to read and run', 'minutes of exercises'),
                  *[(linked(nb), nb.needs, nb.minutes, nb.exercises) for nb in chapters(root)])
 
-def star_imports(root=ROOT, beyond=True):
-    """The lines that import what the chapters export; with `beyond`, all else that is public, too,
-    but for the commands."""
+def star_imports(root=ROOT):
+    "The lines that import what is public, but for the commands."
     nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
-    lines = [f'from backprop_nb.{nb.module} import *' for nb in nbs if beyond or nb.number]
-    return '\n'.join(lines)
-
-def chapter_imports(root=ROOT): return star_imports(root, beyond=False)
+    return '\n'.join(f'from backprop_nb.{nb.module} import *' for nb in nbs)
 
 MADE = {  # in which notebook: lines of what kind are made, and by what
     'index': [(r'\|', index_table), (r'from \S+ import \*', star_imports)],
-    'teachers': [(r'\|', teachers_table)], 'answers': [(r'from \S+ import \*', chapter_imports)]}
+    'teachers': [(r'\|', teachers_table)]}
+
+def questions(nb) -> dict:
+    "The cells that ask the exercises of a chapter, by their first line; links lead into it."
+    asked = [c for c in nb.markdown if re.match(r'### \d\d\.\d ', c)]
+    return {q.split('\n')[0][1:]: re.sub(r'\]\(#', f']({nb.name}.ipynb#', q[1:]) for q in asked}
+
+def ask(nb, name, root) -> bool:
+    "Put the questions of its chapter into a notebook of answers; has anything changed?"
+    asked = questions(Notebook(Path(root)/'nbs'/f"{name.removeprefix('answers_')}.ipynb"))
+    old = [c.source for c in nb.cells]
+    for c in nb.cells:
+        if c.source.startswith('## '): c.source = asked.get(c.source.split('\n')[0], c.source)
+    return old != [c.source for c in nb.cells]
+
+def lead_on(nb, name, root) -> bool:
+    "Put a link to the next chapter below the last cell of `Your turn`; has anything changed?"
+    after = [x for x in chapters(root) if x.name > name]
+    at = [k for k, c in enumerate(nb.cells) if c.source.startswith('progress(')]
+    old = [c.source for c in nb.cells]
+    nb.cells = [c for c in nb.cells if c.id != 'next-chapter']
+    if after and at:
+        text = f'Next: {linked(after[0])}. {after[0].summary}'
+        nb.cells.insert(at[-1] + 1, new_markdown_cell(text, id='next-chapter'))
+    return old != [c.source for c in nb.cells]
+
+def book(text) -> str:
+    "What the package keeps of a notebook of answers: its Markdown, from the first question."
+    cells = nbformat.reads(text, as_version=nbformat.NO_CONVERT).cells
+    text = '\n\n'.join(c.source for c in cells if c.cell_type == 'markdown')
+    return text[text.index('\n## ') + 1:] + '\n'
 
 def fold(nb) -> bool:
     "Let Jupyter hide the code of cells that say `#| fold Show ...`; has anything changed?"
@@ -154,7 +181,10 @@ def summary(source) -> str:
 def made(name, text, root=ROOT) -> str:
     "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-    if not fold(nb) and name not in MADE: return text
+    changed = fold(nb)
+    if name.startswith('answers_'): changed |= ask(nb, name, root)
+    if name[:2].isdigit(): changed |= lead_on(nb, name, root)
+    if not changed and name not in MADE: return text
     for kind, make in MADE.get(name, []) if chapters(root) else []:
         block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and

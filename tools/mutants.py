@@ -17,22 +17,64 @@ do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be h
 faults in imports, annotations, texts and `raise` statements, those that leave the bytecode as it
 was, and, unless `--drawing` is given, those in code that only draws (see `drawing`).
 """
-import argparse, ast, multiprocessing, os, random, re, signal, subprocess, sys, tempfile, time
+import argparse, ast, difflib, multiprocessing, os, random, re, signal, subprocess, sys
+import tempfile, time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
 from shutil import copytree
+from typing import NamedTuple
 import nbformat
 from course import ROOT, Notebook
-from faults import faults
 from tqdm import tqdm
+from backprop_nb.faults import PLANTED, one_edit
 
 NBS = ROOT/'nbs'
 ALWAYS = 'test_properties', 'test_refusals'  # they go through the records
 ENOUGH = 95  # per cent
 CAUGHT = 3   # exit code of a process in which a cell raised
 FORK = multiprocessing.get_context('fork' if hasattr(os, 'fork') else None)
+
+class Fault(NamedTuple):
+    notebook: str
+    cell: int      # its place among the code cells that run
+    function: str  # the definition that holds it
+    kind: str
+    source: str    # the cell with the fault
+    diff: str      # the lines that differ
+    draws: bool    # in code that only draws?
+    def __str__(self): return f'{self.notebook}, {self.function}: {self.kind}\n{self.diff}'
+
+def drawing(units) -> set:
+    """Those of the top-level statements of a module that only draw: they import matplotlib or use
+    an `ax`, or they define a private name that only such statements use."""
+    def names(unit):
+        return {getattr(x, 'id', None) or x.arg for x in ast.walk(unit)
+                if isinstance(x, (ast.Name, ast.arg))}
+    def defined(unit):
+        if isinstance(unit, (ast.FunctionDef, ast.ClassDef)): return {unit.name}
+        stored = [x for x in ast.walk(unit) if isinstance(getattr(x, 'ctx', None), ast.Store)]
+        return {x.id for x in stored if isinstance(x, ast.Name)}
+    users = {u: {v for v in units if v is not u and names(v) & defined(u)} for u in units}
+    private = {u for u in units if defined(u) and all(name[0] == '_' for name in defined(u))}
+    draw = {u for u in units if 'ax' in names(u) or 'matplotlib' in ast.unparse(u)}
+    while new := {u for u in private - draw if users[u] and users[u] <= draw}: draw |= new
+    return draw
+
+def faults(notebook, cells) -> list:
+    "All faults that can be planted in the exported ones of the `cells` of a notebook."
+    trees = {i: ast.parse(c) for i, c in enumerate(cells) if c.startswith('#| export')}
+    draw, found = drawing([unit for t in trees.values() for unit in t.body]), []
+    for i, tree in trees.items():
+        good = ast.unparse(tree)
+        lines = {k for unit in tree.body if unit in draw
+                 for k in range(unit.lineno, unit.end_lineno + 1)}
+        for e in one_edit(cells[i], PLANTED):
+            diff = [x for x in difflib.ndiff(good.split('\n'), e.code.split('\n')) if x[0] in '+-']
+            found.append(Fault(notebook, i, e.function or 'top level', e.kind, e.code,
+                               '\n'.join(diff), e.line in lines))
+    return found
 
 def running(path) -> list:
     "The code cells of a notebook, without the one that installs the package."
@@ -166,7 +208,7 @@ def main() -> int:
     a = p.parse_args()
     if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has in WSL only')
     paths = [Path(n) if n.endswith('.ipynb') else NBS/f'{n}.ipynb' for n in a.notebook]
-    every = [p for p in sorted(NBS.glob('*.ipynb')) if p.stem != 'answers']
+    every = [p for p in sorted(NBS.glob('*.ipynb')) if not p.stem.startswith('answers_')]
     cells = {path.stem: code(path) for path in paths or every}
     found = [f for name in cells for f in faults(name, cells[name])]
     able = [f for f in found if a.drawing or not f.draws]

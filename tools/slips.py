@@ -1,18 +1,21 @@
 """Plant every slip in every exercise; does the checker name it? `python tools/slips.py`.
 
-A planted fault is a wrong function (or value) made from the solution, with the key that
-`diagnose` should give. One that changes no number in any case of the exercise is left out."""
+A planted fault is a wrong function (or value): the solution with a row of its table in it, or with
+its results changed, with the key that `diagnose` should give. One that changes no number in any
+case of the exercise is left out."""
 import inspect, sys
 from collections import Counter
-from importlib import import_module
 import torch
 from torch import Tensor
-from backprop_nb.checker import EXERCISES, SLIPS, _only, _out, _right, _result, _same, diagnose
+from backprop_nb.checker import SLIPS, Function, Gradient, Paper, _but, _right, instead
+from backprop_nb.exercises import EXERCISES, _open_books, diagnose
 
 def load():
     "All exercises, by name."
-    import_module('backprop_nb.answers')
+    _open_books()
     return dict(sorted(EXERCISES.items()))
+
+def only(k): return _but(slice(k, k + 1 or None))
 
 def batch(args):
     "How many examples there are: the first size of the first tensor."
@@ -33,11 +36,18 @@ CHANGES = {  # key of the slip -> (gradient or result, number of examples) -> wr
 }
 
 UPSTREAMS = {'upstream dropped': torch.ones_like, 'out for out.g': torch.clone,
-             ('one example', 0): _only(0),
-             ('one example', -1): _only(-1)}
+             ('one example', 0): only(0),
+             ('one example', -1): only(-1)}
 
 def params(ex): return [*inspect.signature(ex.solution).parameters]
 def at_out(ex): return params(ex).index('out')
+
+def with_out(ex, args):
+    "The arguments, with a loss that was left out, at which 1 arrives."
+    if len(args) > at_out(ex): return args
+    out = ex.forward(*args).clone()
+    out.g,out.alone = torch.ones_like(out), True
+    return *args, out
 
 def named_inputs(ex, args):
     "The tensors among the arguments of a gradient function, by name, without `out`."
@@ -55,6 +65,7 @@ def gradient_plants(ex, n):
     "Wrong gradient functions: (key, function), wrong in the gradient `n`, such as 'w.g'."
     def wrong(make):
         def f(*args):
+            args = with_out(ex, args)
             right = gradients(ex, args)
             for m,g in (right | {n: make(args, right)}).items():
                 if g is not None: named_inputs(ex, args)[m[:-2]].g = g
@@ -62,13 +73,14 @@ def gradient_plants(ex, n):
     for key,change in CHANGES.items():
         yield key, wrong(lambda args, right, change=change: change(right[n], batch(args)))
     for key,up in UPSTREAMS.items():
-        yield key, wrong(lambda args, right, up=up: gradients(ex, args, up)[n])
-    if all(_out(ex, k)[0].shape == _result(ex.solution, ex, k)[0][n].shape for k in cases(ex)):
+        yield key, wrong(lambda args, right, up=up: right[n] if hasattr(
+            args[at_out(ex)], 'alone') else gradients(ex, args, up)[n])
+    if all(ex.forward(*ex.args(k)).shape == ex.numbers(ex.solution, k)[n].shape for k in cases(ex)):
         yield 'forward', wrong(lambda args, right: args[at_out(ex)].clone())
         yield 'local dropped', wrong(lambda args, right: args[at_out(ex)].g.clone())
     yield 'accumulates', wrong(lambda args, right: right[n] + named_inputs(ex, args)[n[:-2]].g)
     yield 'batch sum missing', wrong(lambda args, right: parts(ex, args, n))
-    names = [*_result(ex.solution, ex, 0)[0]]
+    names = [*ex.numbers(ex.solution, 0)]
     if len(names) > 1: yield ('not written', n), wrong(lambda args, right: None)
     for m in names:
         if m != n: yield ('wrong input', m), wrong(lambda args, right, m=m: right[m])
@@ -77,21 +89,23 @@ def parts(ex, args, n):
     "The part of each example in a sum over the batch; the gradient itself where it is no sum."
     out = args[at_out(ex)]
     if not out.dim() or not len(out): return gradients(ex, args)[n]
-    each = torch.stack([gradients(ex, args, _only(k))[n] for k in range(len(out))])
+    each = torch.stack([gradients(ex, args, only(k))[n] for k in range(len(out))])
     summed = n[:-2] != params(ex)[0]
     return each if summed and len(out) == batch(args) else gradients(ex, args)[n]
 
 def behaviour_plants(ex):
     "Wrong ways to leave the right numbers."
     def into_upstream(*args):
+        args = with_out(ex, args)
         ex.solution(*args)
         args[at_out(ex)].g.mul_(0.5)
     def into_grad(*args):
+        args = with_out(ex, args)
         for n,g in gradients(ex, args).items(): named_inputs(ex, args)[n[:-2]].grad = g
     def into_input(*args):
         ex.solution(*args)
         args[0].add_(1.)
-    def returns(*args): return [*gradients(ex, args).values()][0]
+    def returns(*args): return [*gradients(ex, with_out(ex, args)).values()][0]
     def raises(*args): raise ValueError('a mistake')
     yield ('wrote into an input', 'out.g'), into_upstream
     yield ('wrote into an input', params(ex)[0]), into_input
@@ -102,19 +116,20 @@ def behaviour_plants(ex):
 def cases(ex): return range(len(ex.sizes))
 
 def value_plants(ex):
-    "Wrong values, where the question is for a value."
+    "Wrong values, where the question is for a value; those that are in the table come from there."
     right = ex.solution()
+    rows = [instead(ex.solution, lines)() for lines, _ in ex.slips]
     for n,x in (right.items() if isinstance(right, dict) else [('', right)]):
         if isinstance(x, str): continue
         for key in 'sign', 'twice', 'half', 'reversed':
             wrong = CHANGES[key](torch.as_tensor(x, dtype=torch.float64), 1)
             wrong = {**right, n: wrong} if n else wrong
-            if not any(same_value(ex, wrong, own) for own in ex.slips.values()): yield key, wrong
+            if not any(same(ex, wrong, row, n) for row in rows): yield key, wrong
 
-def same_value(ex, a, b):
-    "Are two answers on paper the same?"
-    (a, _), (b, _) = (_result(x, ex, 0) for x in (a, b))
-    return a.keys() == b.keys() and all(_right(ex, a[n], b[n]) for n in a)
+def same(ex, a, b, n):
+    "Are two answers on paper the same, or the same under the name `n`?"
+    a,b = ex.numbers(a, 0), ex.numbers(b, 0)
+    return all(m in b and _right(ex, a[m], b[m]) for m in ([n] if n else a))
 
 def function_plants(ex):
     "Wrong functions, where the answer is a function that returns something."
@@ -130,41 +145,43 @@ def function_plants(ex):
 def changes_something(ex, f):
     "Is a planted answer wrong in some case?"
     for k in cases(ex):
-        want,_ = _result(ex.solution, ex, k)
-        try: got,_ = _result(f, ex, k)
+        want = ex.numbers(ex.solution, k)
+        try: got = ex.numbers(f, k)
         except Exception: return True
         if got.keys() != want.keys(): return True
         if not all(_right(ex, got[n], want[n]) for n in want): return True
     return False
 
+def general(ex):
+    "Faults of every exercise, as (key, answer)."
+    if isinstance(ex, Paper): yield from value_plants(ex)
+    if isinstance(ex, Function): yield from function_plants(ex)
+    if isinstance(ex, Gradient):
+        for n in ex.numbers(ex.solution, 0): yield from gradient_plants(ex, n)
+        yield from behaviour_plants(ex)
+
 def plants(ex):
-    "All faults that make a wrong answer of this exercise, as (key, answer)."
-    found = []
-    if ex.inputs is None: found += value_plants(ex)
-    elif ex.forward:
-        for n in _result(ex.solution, ex, 0)[0]: found += gradient_plants(ex, n)
-        found += behaviour_plants(ex)
-    elif not ex.run: found += function_plants(ex)
-    found += ex.slips.items()
-    return [(key, f) for key,f in found if changes_something(ex, f)]
+    "All faults that make a wrong answer of this exercise, as (key or sentence, answer)."
+    rows = [(says, instead(ex.solution, lines)) for lines, says in ex.slips]
+    if isinstance(ex, Paper): rows = [(says, f()) for says, f in rows]
+    return [(key, f) for key,f in [*general(ex), *rows] if changes_something(ex, f)]
 
 def word(key): return key[0] if isinstance(key, tuple) else key
 
-def named(ex, key, f, verdict):
-    """Does the verdict name the slip that was planted, and no other?
-
-    A slip of the exercise itself that gives the same numbers in every case is as good a name."""
+def named(ex, key, verdict):
+    "Does the verdict name what was planted? A row that gives the same numbers is as good a name."
     said = [*map(word, verdict.slips)]
+    if word(key) not in SLIPS: return key in verdict.text
     if said == [word(key)]: return True
-    return len(said) == 1 and said[0] in ex.slips and _same(f, ex.slips[said[0]], ex)
+    return len(said) == 1 and said[0] in [says for _, says in ex.slips]
 
 def main():
     seen,right = Counter(),Counter()
     for name,ex in load().items():
         for key,f in plants(ex):
-            kind = word(key) if word(key) in SLIPS else 'a slip of one exercise'
-            verdict = diagnose(name, f)
-            ok = named(ex, key, f, verdict)
+            kind = word(key) if word(key) in SLIPS else 'a row of a table'
+            verdict = diagnose(name, f, search=False)
+            ok = named(ex, key, verdict)
             seen[kind] += 1
             right[kind] += ok
             if not ok: print(f'{key} planted: {verdict}\n')

@@ -1,5 +1,5 @@
 """Make README.md from nbs/index.ipynb, every link to this project and the set-up cell of each
-notebook from settings.ini, and the lists of chapters from the chapters (see course.py).
+notebook from settings.ini, and what notebooks take from chapters (see course.py).
 
 `python tools/sync.py` writes what is out of date, `--check` names it and exits with 1.
 A link is ours when it is an "Open In Colab" badge or names our repository on GitHub. The README's
@@ -10,7 +10,7 @@ import posixpath, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 import nbformat
-from course import made
+from course import book, made
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +103,9 @@ def wanted(root=ROOT) -> dict:
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
     files |= {p: made(p.stem, set_up(x, cfg), root) for p, x in files.items()
               if p.suffix == '.ipynb'}
+    books = {p: x for p, x in files.items() if p.stem.startswith('answers_')}
+    answers = root/cfg['lib_path']/'answers'
+    files |= {answers/f"{p.stem.removeprefix('answers_')}.md": book(x) for p, x in books.items()}
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}
