@@ -401,6 +401,11 @@ _NETS = dict(
           ('relu', '04', 'A_1', '(N, 8, 28, 28)'), ('max_pool2d', '11', 'M', '(N, 8, 14, 14)'),
           ('flatten', '11', 'V', '(N, 1568)'),
           ('lin', '05', 'Z_2', '(N, 10)', ('W_2', '(1568, 10)'), ('b_2', '(10,)')),
+          ('cross_entropy', '09', 'L', 'scalar')],
+    norm=[('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
+          ('batch_norm', '12', 'Z_2', '(N, 50)', ('w', '(50,)'), ('b', '(50,)')),
+          ('relu', '04', 'A_1', '(N, 50)'),
+          ('lin2', '05', 'Z_3', '(N, 10)', ('W_2', '(50, 10)'), ('b_2', '(10,)')),
           ('cross_entropy', '09', 'L', 'scalar')])
 
 # %% ../nbs/00_graph.ipynb #1f266509
@@ -443,7 +448,7 @@ def _draw_flow(net, step, write, point):
 
 # %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
-                 net:str='regression', # or 'binary', 'digits', 'conv'
+                 net:str='regression', # or 'binary', 'digits', 'conv', 'norm'
                 )->None:
     """Draw a network of the course with the chapter of each box.
 
