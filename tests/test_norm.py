@@ -83,7 +83,7 @@ def net(*layers):
 
 def data(n=96): return torch.randn(n, 20), torch.arange(n) % 3
 
-def same(a, b): return all(torch.equal(s, t) for s, t in zip(a.state().values(), b.state().values()))
+def same(a, b): return all(map(torch.equal, a.state().values(), b.state().values()))
 
 @pytest.mark.parametrize('shape', [(6, 8), (4, 8, 3), (4, 8, 3, 2)])
 def test_batch_norm_module_as_torch(shape):

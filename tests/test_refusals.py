@@ -323,7 +323,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'batch_norm': [((rand(2, 3), rand(3), rand(3), math.inf), RangeError, 'eps is inf'),
                    ((rand(2, 0), rand(0), rand(0)), ShapeError, '(2, 0)', '0 numbers a channel'),
                    *(((rand(*shape), rand(3), rand(3)), ShapeError, f'{n} numbers a channel',
-                      'want 2 or more') for n, shape in [(1, (1, 3)), (0, (0, 3)), (0, (2, 3, 0))])],
+                      'want 2 or more') for n, shape in
+                     [(1, (1, 3)), (0, (0, 3)), (0, (2, 3, 0))])],
     'batch_norm_grad': [((rand(1, 3), arrived(rand(1, 3)), rand(3), rand(3)), ShapeError,
                          '1 numbers a channel')],
     'dropout': [((rand(3), rand(3) > 0, 1), RangeError, 'p is 1', 'want 0 <= p < 1'),
@@ -332,7 +333,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     **{n: [((0,), RangeError, f'{n}: {a} is 0', 'want 1 or more'),
            ((2.5,), ArgumentError, f'{n}: {a} is 2.5'), ((3, -1), RangeError, f'{n}: eps is -1')]
        for n, a in [('LayerNorm', 'd'), ('RMSNorm', 'd')]},
-    'BatchNorm': [((0,), RangeError, 'C is 0', 'want 1 or more'), ((3, -1), RangeError, 'eps is -1'),
+    'BatchNorm': [((0,), RangeError, 'C is 0', 'want 1 or more'),
+                  ((3, -1), RangeError, 'eps is -1'),
                   ((3, 0., 2), RangeError, 'momentum is 2'),
                   (lambda: BatchNorm(3)(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
                   (lambda: BatchNorm(3).eval()(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
