@@ -403,6 +403,14 @@ _NETS = dict(
           ('lin', '05', 'Z_2', '(N, 10)', ('W_2', '(1568, 10)'), ('b_2', '(10,)')),
           ('cross_entropy', '09', 'L', 'scalar')])
 
+# %% ../nbs/00_graph.ipynb #802e75dc
+_NETS['norm'] = [
+    ('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
+    ('batch_norm', '12', 'Z_2', '(N, 50)', ('w', '(50,)'), ('b', '(50,)')),
+    ('relu', '04', 'A_1', '(N, 50)'),
+    ('lin2', '05', 'Z_3', '(N, 10)', ('W_2', '(50, 10)'), ('b_2', '(10,)')),
+    ('cross_entropy', '09', 'L', 'scalar')]
+
 # %% ../nbs/00_graph.ipynb #1f266509
 def _pens(ax, lit):
     "Functions that write and point, in grey where none of the `boxes` is lit."
@@ -443,7 +451,7 @@ def _draw_flow(net, step, write, point):
 
 # %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
-                 net:str='regression', # or 'binary', 'digits', 'conv'
+                 net:str='regression', # or 'binary', 'digits', 'conv', 'norm'
                 )->None:
     """Draw a network of the course with the chapter of each box.
 

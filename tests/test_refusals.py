@@ -27,6 +27,7 @@ NOTHING = {  # names with nothing to refuse, and why
 SAYS = {  # what the messages call a name, where that is not the name itself
     'Relu': 'relu', 'Lin': 'lin', 'Mse': 'mse', 'Sigmoid': 'sigmoid', 'Bce': 'bce',
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
+    'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
@@ -49,6 +50,9 @@ class SameModule(Same): pass
 def back(module):
     "There and back, with nothing arriving at the output."
     module(rand(3))
+    module.backward()
+def back_from(module, x):
+    module(x)
     module.backward()
 def after_failure(model):
     "A way back, after a pass that went well and one that failed."
@@ -310,6 +314,39 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Flatten': [(lambda: Flatten()(rand(3)), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten': [((rand(3),), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten_grad': [((rand(3), arrived(rand(3, 1))), ShapeError, '(3,)', '(N, d, ...)')],
+    'layer_norm': [((rand(2, 0), rand(0), rand(0)), ShapeError, '(2, 0)', 'features at least 1'),
+                   ((rand(2, 3), rand(3), rand(3), -1), RangeError, 'eps is -1', 'want 0 <= eps'),
+                   ((rand(2, 3), rand(3), rand(3), '1'), ArgumentError, "eps is '1'", 'int or')],
+    'rms_norm': [((rand(2, 0), rand(0)), ShapeError, '(2, 0)', 'features at least 1'),
+                 ((rand(2, 3), rand(3), math.nan), RangeError, 'eps is nan')],
+    'batch_norm': [((rand(2, 3), rand(3), rand(3), math.inf), RangeError, 'eps is inf'),
+                   ((rand(2, 0), rand(0), rand(0)), ShapeError, '(2, 0)', '0 numbers a channel'),
+                   *(((rand(*shape), rand(3), rand(3)), ShapeError, f'{n} numbers a channel',
+                      'want 2 or more') for n, shape in
+                     [(1, (1, 3)), (0, (0, 3)), (0, (2, 3, 0))])],
+    'batch_norm_grad': [((rand(1, 3), arrived(rand(1, 3)), rand(3), rand(3)), ShapeError,
+                         '1 numbers a channel')],
+    'dropout': [((rand(3), rand(3) > 0, 1), RangeError, 'p is 1', 'want 0 <= p < 1'),
+                ((rand(3), rand(3) > 0, -.1), RangeError, 'p is -0.1')],
+    'dropout_grad': [((rand(3), arrived(rand(3)), rand(3) > 0, 1.), RangeError, 'p is 1.0')],
+    **{n: [((0,), RangeError, f'{n}: {a} is 0', 'want 1 or more'),
+           ((2.5,), ArgumentError, f'{n}: {a} is 2.5'), ((3, -1), RangeError, f'{n}: eps is -1')]
+       for n, a in [('LayerNorm', 'd'), ('RMSNorm', 'd')]},
+    'BatchNorm': [((0,), RangeError, 'C is 0', 'want 1 or more'),
+                  ((3, -1), RangeError, 'eps is -1'),
+                  ((3, 0., 2), RangeError, 'momentum is 2'),
+                  (lambda: BatchNorm(3)(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
+                  (lambda: BatchNorm(3).eval()(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
+                  (lambda: BatchNorm(3)(rand(1, 3)), ShapeError, '1 numbers a channel'),
+                  (lambda: back_from(BatchNorm(3).eval(), rand(2, 3)), UpstreamError, 'arrived')],
+    'Dropout': [((1,), RangeError, 'p is 1', '< 1'), (('a',), ArgumentError, "p is 'a'"),
+                (lambda: Dropout()(3), DtypeError, 'inp is 3', WANT_TENSOR),
+                (lambda: Dropout()(whole(3)), DtypeError, 'torch.int64', 'want a float'),
+                (lambda: back_from(Dropout().eval(), rand(3)), UpstreamError, 'nothing has')],
+    'Residual': [((Relu(), 3), ArgumentError, 'layer 1 is 3', 'want a Module'),
+                 ((Relu,), ArgumentError, 'layer 0 is <class'),
+                 (lambda: Residual(Lin(rand(3, 1), rand(1)))(rand(2, 3)), ShapeError, '(2, 1)'),
+                 (lambda: back_from(Residual(Relu()), rand(3)), UpstreamError, 'nothing has')],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),

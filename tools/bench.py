@@ -18,6 +18,8 @@ from backprop_nb.linear import lin
 from backprop_nb.module import Lin, Model, Mse, Relu
 from backprop_nb.mse import mse
 from backprop_nb.network import forward_and_backward
+from backprop_nb.norm import (
+    batch_norm, batch_norm_grad, layer_norm, layer_norm_grad, rms_norm, rms_norm_grad)
 from backprop_nb.relu import relu
 from backprop_nb.softmax import CrossEntropy
 from backprop_nb.training import SGD, History, accuracy, fit, mlp
@@ -192,6 +194,50 @@ def convolutions():
                ratio(ours, theirs, 21, 5 if C < 32 else 1))
 
 
+def plain_layer_norm(x, w, b):
+    "The formula as the chapter has it."
+    mu = x.mean(-1, keepdim=True)
+    return w * (x - mu) / (((x - mu)**2).mean(-1, keepdim=True) + 1e-5).sqrt() + b
+
+
+def plain_rms_norm(x, w): return w * x / ((x**2).mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def plain_batch_norm(x, w, b):
+    axes = [0, *range(2, x.dim())]
+    w, b = (t.view(-1, *[1]*(x.dim() - 2)) for t in (w, b))
+    mu = x.mean(axes, keepdim=True)
+    return w * (x - mu) / (((x - mu)**2).mean(axes, keepdim=True) + 1e-5).sqrt() + b
+
+
+def norms():
+    """Forward and backward of the norms, against autograd on torch's own function and on the
+    formula. The fused functions keep mean and r for the way back, and stay with a row while it is
+    in the cache; ours computes both again, and goes through the whole table for each operation."""
+    kinds = [(layer_norm, layer_norm_grad, plain_layer_norm, -1, 2,
+              lambda x, w, b: F.layer_norm(x, w.shape, w, b)),
+             (rms_norm, rms_norm_grad, plain_rms_norm, -1, 1,
+              lambda x, w: F.rms_norm(x, w.shape, w, 1e-6)),
+             (batch_norm, batch_norm_grad, plain_batch_norm, 1, 2,
+              lambda x, w, b: F.batch_norm(x, None, None, w, b, True))]
+    for shape in (64, 784), (12, 64, 128), (64, 32, 14, 14):
+        for f, back, plain, axis, n, fused in kinds:
+            torch.manual_seed(0)
+            x, up, params = torch.randn(shape), torch.randn(shape), torch.randn(n, shape[axis])
+            params = [*params]
+            leaves = [t.clone().requires_grad_() for t in (x, *params)]
+
+            def ours(f=f, back=back):
+                out = f(x, *params)
+                out.g = up
+                back(x, out, *params)
+
+            def auto(f): return lambda: torch.autograd.grad(f(*leaves), leaves, up)
+            for against, bound, theirs in ("torch's own", 1.5, fused), ('the formula', 0.7, plain):
+                yield (f'{f.__name__} {shape} / {against}', bound,
+                       ratio(ours, auto(theirs), 21, 5 if len(shape) > 3 else 40))
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -239,7 +285,7 @@ def verdict(value, bound):
 if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
-    for rows in large_batch, small_batches, training_steps, epoch, convolutions:
+    for rows in large_batch, small_batches, training_steps, epoch, convolutions, norms:
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
