@@ -401,7 +401,13 @@ _NETS = dict(
           ('relu', '04', 'A_1', '(N, 8, 28, 28)'), ('max_pool2d', '11', 'M', '(N, 8, 14, 14)'),
           ('flatten', '11', 'V', '(N, 1568)'),
           ('lin', '05', 'Z_2', '(N, 10)', ('W_2', '(1568, 10)'), ('b_2', '(10,)')),
-          ('cross_entropy', '09', 'L', 'scalar')])
+          ('cross_entropy', '09', 'L', 'scalar')],
+    names=[('data', '13', 'X', '(N, 3)'), ('embedding', '13', 'E', '(N, 30)', ('W', '(27, 10)')),
+           ('lin1', '05', 'Z_1', '(N, 200)', ('W_1', '(30, 200)'), ('b_1', '(200,)')),
+           ('batch_norm', '12', 'N', '(N, 200)', (r'\gamma', '(200,)'), (r'\beta', '(200,)')),
+           ('tanh', '00', 'A', '(N, 200)'),
+           ('lin2', '05', 'Z_2', '(N, 27)', ('W_2', '(200, 27)'), ('b_2', '(27,)')),
+           ('cross_entropy', '09', 'L', 'scalar')])
 
 # %% ../nbs/00_graph.ipynb #1f266509
 def _pens(ax, lit):
@@ -443,7 +449,7 @@ def _draw_flow(net, step, write, point):
 
 # %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
-                 net:str='regression', # or 'binary', 'digits', 'conv'
+                 net:str='regression', # or 'binary', 'digits', 'conv', 'names'
                 )->None:
     """Draw a network of the course with the chapter of each box.
 
@@ -457,7 +463,7 @@ def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'],
         raise RangeError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
                          f"{', '.join(map(repr, boxes))}, and 'all' lights them all")
     import matplotlib.pyplot as plt
-    step = 1.95 if net == 'conv' else 1.8
+    step = 1.95 if net in ('conv', 'names') else 1.8
     ax = _paper(0, .55 + step*(len(boxes) - 1) + 1.25, 0, 2.6)
     for k,(name,chapter,*_) in enumerate(_NETS[net]):
         _draw_box(ax, .55 + k*step, name, chapter, lit)
