@@ -19,7 +19,7 @@ from .operation import Op, _wide, fits
 # %% ../nbs/13_embedding.ipynb #e13c0002
 _NAMES_SHA256 = 'cfb437c1cfa946bb05c7a281064882652f327fcd92afe4adff088cfd7780801d'
 
-def _lines(path, expected, most=2**20):
+def _text_of(path, expected, most=2**20):
     "The lines of a packed text whose unpacked bytes have the `expected` sha256."
     try:
         with path.open('rb') as f: raw = gzip.GzipFile(fileobj=f).read(most + 1)
@@ -39,9 +39,9 @@ class Names(NamedTuple):
     valid: list # 516 to see how well that goes
     test: list # 517 for the very end
 
-def _names_in(folder):
+def _names_from(folder):
     "The names in a folder, verified and cut into three."
-    all = _lines(folder/'names.txt.gz', _NAMES_SHA256)
+    all = _text_of(folder/'names.txt.gz', _NAMES_SHA256)
     a,b = len(all)*8//10, len(all)*9//10
     return Names(all[:a], all[a:b], all[b:])
 
@@ -51,7 +51,7 @@ def names()->Names: # train, valid, test
 
     They lie in the package and need no network; a file that is missing or damaged raises
     RuntimeError."""
-    return _names_in(files('backprop_nb')/'text')
+    return _names_from(files('backprop_nb')/'text')
 
 # %% ../nbs/13_embedding.ipynb #e13c0011
 def _in_table(name, idx, w, *out):
@@ -71,7 +71,7 @@ def embedding(idx:Tensor, # row numbers, any shape, int64, from 0 to V - 1
     Raises `ValueError` for row numbers out of range and a table of other axes, `TypeError` for
     row numbers that are not int64 and a table that is no float."""
     _in_table('embedding', idx, w)
-    return w[idx]
+    return w[idx.flatten()].view(*idx.shape, w.shape[1])
 
 # %% ../nbs/13_embedding.ipynb #e13g0012
 def embedding_grad(idx:Tensor, # row numbers (...), int64; get no gradient
