@@ -71,7 +71,7 @@ def embedding(idx:Tensor, # row numbers, any shape, int64, from 0 to V - 1
     Raises `ValueError` for row numbers out of range and a table of other axes, `TypeError` for
     row numbers that are not int64 and a table that is no float."""
     _in_table('embedding', idx, w)
-    return w[idx.flatten()].view(*idx.shape, w.shape[1])
+    return w.index_select(0, idx.flatten()).view(*idx.shape, w.shape[1])
 
 # %% ../nbs/13_embedding.ipynb #e13g0012
 def embedding_grad(idx:Tensor, # row numbers (...), int64; get no gradient
