@@ -19,7 +19,7 @@ from .operation import Op, _wide, fits
 # %% ../nbs/13_embedding.ipynb #e13c0002
 _NAMES_SHA256 = 'cfb437c1cfa946bb05c7a281064882652f327fcd92afe4adff088cfd7780801d'
 
-def _text_of(path, expected, most=2**20):
+def _unpacked_text(path, expected, most=2**20):
     "The lines of a packed text whose unpacked bytes have the `expected` sha256."
     try:
         with path.open('rb') as f: raw = gzip.GzipFile(fileobj=f).read(most + 1)
@@ -41,7 +41,7 @@ class Names(NamedTuple):
 
 def _names_from(folder):
     "The names in a folder, verified and cut into three."
-    all = _text_of(folder/'names.txt.gz', _NAMES_SHA256)
+    all = _unpacked_text(folder/'names.txt.gz', _NAMES_SHA256)
     a,b = len(all)*8//10, len(all)*9//10
     return Names(all[:a], all[a:b], all[b:])
 
