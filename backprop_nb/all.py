@@ -19,6 +19,7 @@ from .softmax import *
 from .training import *
 from .conv import *
 from .norm import *
+from .embedding import *
 from .checker import *
 from .clinic import *
 from .exercises import *

@@ -8,12 +8,14 @@ import pytest, torch
 from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
+from backprop_nb.embedding import _names_from
 from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
 PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__all__]
 NOTHING = {  # names with nothing to refuse, and why
     'Mnist': 'a tuple with names, which `mnist` fills',
+    'Names': 'a tuple with names, which `names` fills',
     'History': 'a record, which `fit` fills',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
@@ -29,6 +31,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
+    'Embedding': 'embedding',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
     'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
@@ -125,6 +128,12 @@ LABELS = [
     ((rand(3, 4), whole(3).int()), DtypeError, 'targ is torch.int32', 'want torch.int64')]
 PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(1, 3)', 'want (N, 1) and (N,), or equal'),
          ((rand(3), rand(3).cfloat()), DtypeError, 'targ is torch.complex64', 'float32 or whole')]
+ROWS_OF_A_TABLE = [  # beside what the record says
+    ((whole(3) + 4, rand(4, 2)), RangeError, 'idx holds 4', 'want rows from 0 to 3'),
+    ((whole(2, 3) - 1, rand(4, 2)), RangeError, 'idx holds -1', 'want rows from 0 to 3'),
+    ((whole(1), rand(0, 2)), RangeError, 'idx holds 0', 'want rows from 0 to -1'),
+    ((whole(3).int(), rand(4, 2)), DtypeError, 'idx is torch.int32', 'want torch.int64'),
+    ((rand(3), rand(4, 2)), DtypeError, 'idx is torch.float32', 'want torch.int64')]
 WINDOWS = [  # beside what the records say
     ((*WINDOW, 0), RangeError, 'stride is 0', 'want 1 or more'),
     ((*WINDOW, 1, -1), RangeError, 'padding is -1', 'want 0 or more'),
@@ -347,6 +356,13 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                  ((Relu,), ArgumentError, 'layer 0 is <class'),
                  (lambda: Residual(Lin(rand(3, 1), rand(1)))(rand(2, 3)), ShapeError, '(2, 1)'),
                  (lambda: back_from(Residual(Relu()), rand(3)), UpstreamError, 'nothing has')],
+    'embedding': ROWS_OF_A_TABLE,
+    'embedding_grad': [((idx, arrived(rand(*idx.shape, 2)), w), *says)
+                       for (idx, w), *says in ROWS_OF_A_TABLE],
+    'Embedding': [(lambda: Embedding(rand(4))(whole(3)), ShapeError, '(4,)', '(V, d)'),
+                  *called(Embedding(rand(4, 2)), [((whole(3) + 4,), RangeError, 'idx holds 4'),
+                                                  ((rand(3),), DtypeError, 'torch.float32')])],
+    'names': [(lambda: _names_from(FOLDER), FileError, 'names.txt.gz', 'missing or damaged')],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),

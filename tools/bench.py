@@ -14,6 +14,7 @@ from tqdm import tqdm
 from backprop_nb.__main__ import as_images, network
 from backprop_nb.conv import conv2d, conv2d_grad
 from backprop_nb.data import mnist
+from backprop_nb.embedding import embedding, embedding_grad
 from backprop_nb.linear import lin
 from backprop_nb.module import Lin, Model, Mse, Relu
 from backprop_nb.mse import mse
@@ -238,6 +239,46 @@ def norms():
                        ratio(ours, auto(theirs), 21, 5 if len(shape) > 3 else 40))
 
 
+def lookups(V):
+    "768 rows of a table (V, 128), and what arrives for them."
+    torch.manual_seed(0)
+    return torch.randint(V, (768,)), torch.randn(V, 128), torch.randn(768, 128)
+
+
+def embeddings():
+    "Looking up 768 rows and the gradient of the table, against autograd and against one-hot rows."
+    idx, w, up = lookups(50_000)
+    leaf = w.clone().requires_grad_()
+
+    def ours(): embedding_grad(idx, embedding_of(idx, w, up), w)
+    def theirs(): torch.autograd.grad(F.embedding(idx, leaf), leaf, up)
+    yield ('embedding, 768 of 50,000 x 128 / autograd', 1.05, ratio(ours, theirs, 21, 5))
+    idx, w, up = lookups(5000)
+
+    def product():
+        one_hot = F.one_hot(idx, 5000).float()
+        return one_hot @ w, one_hot.t() @ up
+    yield ('one-hot rows, 768 of 5,000 x 128 / embedding', None,
+           ratio(product, lambda: embedding_grad(idx, embedding_of(idx, w, up), w), 11))
+
+
+def embedding_of(idx, w, up):
+    "The rows, at which `up` has arrived."
+    out = embedding(idx, w)
+    out.g = up
+    return out
+
+
+def table_mb(way):
+    "Peak memory of the gradient of a table (50,000, 128), by 'ours' or 'autograd'."
+    idx, w, up = lookups(50_000)
+    if way == 'autograd':
+        out = F.embedding(idx, w.requires_grad_())
+        return peak_mb(lambda: torch.autograd.grad(out, w, up))
+    out = embedding_of(idx, w, up)
+    return peak_mb(lambda: embedding_grad(idx, out, w))
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -250,10 +291,10 @@ def backward_mb(way):
     return peak_mb(model.backward)
 
 
-def memory(way):
-    "`backward_mb` in a fresh process, where nothing that was freed before can be used again."
+def memory(way, measure=backward_mb):
+    "`measure` in a fresh process, where nothing that was freed before can be used again."
     with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as fresh:
-        return fresh.submit(backward_mb, way).result()
+        return fresh.submit(measure, way).result()
 
 
 def import_ms():
@@ -285,11 +326,15 @@ def verdict(value, bound):
 if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
-    for rows in large_batch, small_batches, training_steps, epoch, convolutions, norms:
+    for rows in (large_batch, small_batches, training_steps, epoch, convolutions, norms,
+                 embeddings):
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
     print(f'\nbackward pass, 50,000 digits: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB')
+    ours, theirs = memory('ours', table_mb), memory('autograd', table_mb)
+    print(f'gradient of a table 50,000 x 128: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB '
+          f'(bound 1.05: {"ok" if ours <= 1.05*theirs else "OVER"})')
     ms = import_ms()
     ok = 'ok' if ms <= 60 else 'OVER'
     print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {ok})')
