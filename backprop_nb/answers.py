@@ -23,6 +23,7 @@ from .binary import *
 from .softmax import *
 from .training import *
 from .conv import *
+from .recurrent import *
 from .checker import diagnose, exercise
 
 # %% ../nbs/answers.ipynb #8610d35a
