@@ -18,6 +18,7 @@ from .binary import *
 from .softmax import *
 from .training import *
 from .conv import *
+from .embedding import *
 from .recurrent import *
 from .checker import *
 from .clinic import *

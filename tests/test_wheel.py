@@ -58,9 +58,10 @@ def test_wheel_contents(wheel):
     sample = list(package.glob('mnist_sample/*'))
     names = zipfile.ZipFile(wheel).namelist()
     held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
-    files = [*package.glob('*.py'), package/'py.typed', *sample]
+    text = list(package.glob('text/*'))
+    files = [*package.glob('*.py'), package/'py.typed', *sample, *text]
     wanted = {p.relative_to(ROOT).as_posix() for p in files}
-    assert sample and held == wanted
+    assert sample and text and held == wanted
 
 def test_installs_cleanly(env):
     python('-m', 'pip', 'check', env=env)
