@@ -139,9 +139,12 @@ def _cells(i, f, g, c0):
         cells.append(torch.addcmul(new_t, f_t, cells[-1]))
     return torch.stack(cells, 1)
 
-def _factors(i, f, g, o, before, tanh_c):
-    "What is multiplied by dL/dc_t, for i, f and g, and by u_t, for o (N, T, 4, m)."
-    return torch.stack([g*i*(1 - i), before*f*(1 - f), i*(1 - g*g), tanh_c*o*(1 - o)], 2)
+def _factors(s, g, before, tanh_c):
+    "Of each gate what dL/dc_t, for o what u_t is multiplied by; `s` has i, f, something, o."
+    D = (1 - s).mul_(s)                                 # (N, T, 4, m), the slopes of the gates
+    for k,factor in (0, g), (1, before), (3, tanh_c): D[:,:,k].mul_(factor)
+    D[:,:,2] = s[:,:,0] * (1 - g*g)
+    return D
 
 # %% ../nbs/14_recurrent.ipynb #e1400089
 @torch.no_grad()
@@ -168,11 +171,13 @@ def lstm_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
 # %% ../nbs/14_recurrent.ipynb #e1400090
 def _lstm_back(up, z, before, c0, w_h):
     "dL/dZ (N, T, 4m) and dL/dc0, from what has arrived and z without its part from the states."
-    z = z.flatten(0, 1).addmm_(before.flatten(0, 1), w_h).view(z.shape)
-    i,f,g,o = _gates(z)
+    z.flatten(0, 1).addmm_(before.flatten(0, 1), w_h)
+    z = z.unflatten(2, (4, len(w_h)))
+    g,s = z[:,:,2].tanh(), z.sigmoid_()
+    i,f,_,o = s.unbind(2)
     cells = _cells(i, f, g, c0)
     tanh_c = cells[:,1:].tanh()
-    D4 = _factors(i, f, g, o, cells[:,:-1], tanh_c)             # times what arrives, below
+    D4 = _factors(s, g, cells[:,:-1], tanh_c)                   # times what arrives, below
     D,to_c,w_back = D4.flatten(2), o*(1 - tanh_c*tanh_c), w_h.t()
     steps = zip(*(s.unbind(1) for s in (up, to_c, f, D4[:,:,:3], D4[:,:,3], D)))
     c_up,D_t = torch.zeros_like(c0), None
