@@ -20,6 +20,7 @@ from .training import *
 from .conv import *
 from .norm import *
 from .embedding import *
+from .recurrent import *
 from .checker import *
 from .clinic import *
 from .exercises import *

@@ -31,7 +31,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
-    'Embedding': 'embedding',
+    'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
     'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
@@ -144,6 +144,15 @@ WINDOWS = [  # beside what the records say
     ((WINDOW[0], rand(3, 2, 2, 6), rand(3)), ShapeError, '2 x 6', '5 x 5'),
     ((WINDOW[0], rand(3, 2, 2, 8), rand(3), 1, 1), ShapeError, '2 x 8', '7 x 7'),
     ((rand(1, 0, 5, 5), rand(3, 0, 2, 2), rand(3)), ShapeError, '(1, 0, 5, 5)', 'at least 1')]
+CELL = rand(2, 5, 3), rand(2, 4), rand(3, 4), rand(4, 4), rand(4)  # x, h0, w_x, w_h, b
+LONG = CELL[0], CELL[1], rand(2, 4), rand(3, 16), rand(4, 16), rand(16)
+STEPS = [((CELL[0][:, :0], *CELL[1:]), ShapeError, 'there are 0 steps', 'want 1 or more')]
+GATES = [((LONG[0][:, :0], *LONG[1:]), ShapeError, 'there are 0 steps', 'want 1 or more'),
+         ((*LONG[:3], rand(3, 12), rand(4, 12), rand(12)), ShapeError, '(3, 12)', '4*4 columns')]
+def back_rows(rows):
+    "The same, with an output in its place."
+    return [((x, arrived(rand(*x.shape[:2], 4)), *rest), *says) for (x, *rest), *says in rows]
+
 OPTIMISER = [
     ((rand(3), .1), ArgumentError, 'one tensor', 'want a list'),
     (([], .1), RangeError, 'empty'),
@@ -363,6 +372,22 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                   *called(Embedding(rand(4, 2)), [((whole(3) + 4,), RangeError, 'idx holds 4'),
                                                   ((rand(3),), DtypeError, 'torch.float32')])],
     'names': [(lambda: _names_from(FOLDER), FileError, 'names.txt.gz', 'missing or damaged')],
+    'rnn': STEPS, 'rnn_grad': back_rows(STEPS), 'lstm': GATES, 'lstm_grad': back_rows(GATES),
+    'RNN': [(lambda: RNN(*CELL[2:])(3), DtypeError, 'x is 3', WANT_TENSOR),
+            (lambda: RNN(*CELL[2:])(rand(2, 5, 2)), ShapeError, '(2, 5, 2)', '(N, T, d)'),
+            (lambda: RNN(*CELL[2:])(CELL[0], rand(4)), ShapeError, 'h0 (4,)', '(N, m)')],
+    'LSTM': [(lambda: LSTM(*LONG[3:])(3), DtypeError, 'x is 3', WANT_TENSOR),
+             (lambda: LSTM(*LONG[3:])(LONG[0], rand(2, 4), rand(4)), ShapeError, 'c0 (4,)')],
+    'clip_grads': [
+        ((rand(3), 1.), ArgumentError, 'one tensor', 'want a list'),
+        (([], 1.), RangeError, 'empty'),
+        (([rand(3)], 1.), UpstreamError, 'params[0] (3,) has no gradient', 'run backward'),
+        (([arrived(rand(3), rand(2))], 1.), ShapeError, 'params[0].g is (2,)', '(3,)'),
+        (([arrived(rand(3))], -1), RangeError, 'most is -1', '0 <='),
+        (([arrived(rand(3))], math.inf), RangeError, 'most is inf'),
+        (([arrived(rand(3))], 'a'), ArgumentError, "most is 'a'", 'int or float'),
+        *((([arrived(rand(3), rand(3) * bad)], 1.), DivergenceError, f'gradient is {bad}',
+           'no longer finite') for bad in (math.nan, math.inf))],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),

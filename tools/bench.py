@@ -21,6 +21,7 @@ from backprop_nb.mse import mse
 from backprop_nb.network import forward_and_backward
 from backprop_nb.norm import (
     batch_norm, batch_norm_grad, layer_norm, layer_norm_grad, rms_norm, rms_norm_grad)
+from backprop_nb.recurrent import lstm, lstm_grad, rnn, rnn_grad
 from backprop_nb.relu import relu
 from backprop_nb.softmax import CrossEntropy
 from backprop_nb.training import SGD, History, accuracy, fit, mlp
@@ -279,6 +280,32 @@ def table_mb(way):
     return peak_mb(lambda: embedding_grad(idx, out, w))
 
 
+def recurrent_nets():
+    "Forward and all gradients of 16 steps, against `nn.RNN` and `nn.LSTM` with autograd."
+    N, T, d, m = 32, 16, 64, 64
+    for kind, forward, backward, gates, bound in [(nn.RNN, rnn, rnn_grad, 1, 1.0),
+                                                  (nn.LSTM, lstm, lstm_grad, 4, 1.1)]:
+        torch.manual_seed(0)
+        net = kind(d, m, batch_first=True)
+        w_x, w_h, b, _ = [p.detach().t().contiguous() for p in net.parameters()]
+        x, up = torch.randn(N, T, d), torch.randn(N, T, m)
+        first = [torch.randn(N, m) for _ in range(1 if gates == 1 else 2)]
+        leaves = [t.clone().requires_grad_() for t in (x, *first)]
+        wanted = [*leaves, *net.parameters()]
+
+        def ours():
+            out = forward(x, *first, w_x, w_h, b)
+            out.g = up
+            backward(x, out, *first, w_x, w_h, b)
+
+        def theirs():
+            state = [s[None] for s in leaves[1:]]
+            out, _ = net(leaves[0], state if len(state) > 1 else state[0])
+            torch.autograd.grad(out, wanted, up)
+        yield (f'{forward.__name__} ({N}, {T}, {d}), {m} units / nn.{kind.__name__}', bound,
+               ratio(ours, theirs, 21, 10))
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -327,7 +354,7 @@ if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
     for rows in (large_batch, small_batches, training_steps, epoch, convolutions, norms,
-                 embeddings):
+                 embeddings, recurrent_nets):
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
