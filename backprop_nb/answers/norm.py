@@ -13,7 +13,7 @@ from ..checker import Gradient, Paper
 # %% ../../nbs/answers_12_norm.ipynb #c1210004
 @Paper('12.1')
 def _row_on_paper():
-    x,w,g = [1, 1, 5, 5], [2, 1, 1, 3], [3, 2, 1, 1]
+    x,w,g = [1, 1, 7, 7], [2, 1, 1, 3], [9, 6, 3, 3]
     mu = sum(x) / 4
     v = sum((p - mu)**2 for p in x) / 4
     r = 1 / v**0.5
