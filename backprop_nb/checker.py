@@ -275,7 +275,8 @@ def _lay(inputs, stale):
 # %% ../nbs/checker.ipynb #gradient
 def _of_tensor(g, name, x):
     "A gradient as a tensor; of a single number it may be a number."
-    if not isinstance(g, Tensor) and x.dim(): raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
+    if not isinstance(g, Tensor) and x.dim():
+        raise Slip('odd', f'{name} is {g!r:.40}, want a tensor')
     return _plain(g, name)
 
 # %% ../nbs/checker.ipynb #gradient2
@@ -477,7 +478,7 @@ def _candidates(ex, variants, factors):
     own,found = len(ex.slips), {}
     layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
     for c in itertools.product(range(variants), SIGNS, factors, layouts):
-        rank = sum(map(bool, c)), not 0 < c[0] <= own
+        rank = sum(map(bool, c)), not 0 < c[0] <= own, c[3] == 'batch sum missing'
         if 0 < rank[0] <= most: found.setdefault(rank, []).append(c)
     return [found[rank] for rank in sorted(found)]
 
@@ -608,7 +609,7 @@ CAUSES = {
     'Boolean value of Tensor with more than one':
         'conditions on tensors are joined by & and |, each in brackets of its own; '
         '`and`, `or`, `if` and 0 < x < 6 want one True or False',
-    'unsupported operand type.*&': 'each condition needs brackets of its own: (a > 0) & (a < 6)',
+    'unsupported operand type.*&|bitwise_and': 'each condition needs brackets of its own: (a > 0) & (a < 6)',
     "no attribute 'g'": 'only what went through the forward pass has a .g',
     "'NoneType' object":
         'a function without `return` returns None, and .grad is None before backward()',
@@ -691,11 +692,33 @@ def _searched(ex, answer, cases, say):
         return got.keys() >= want.keys() and all(_right(ex, got[n], want[n]) for n in want)
     off = [c.k for c in cases if not all(c.right(ex, n) for n in c.want)]
     order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
-    solution = Code(_source(ex.solution), ex.solution.__name__, vars(inspect.getmodule(ex.solution)))
+    f = ex.solution
+    solution = Code(_source(f), f.__name__, vars(inspect.getmodule(f)))
     def mends(f): return all(same(f, k, wants[k]) for k in order)
     def gives(f): return all(same(f, k, gots[k]) for k in order if k in gots)
     said = one_change(answer, solution, mends, gives if gots else None, say)
     return (('one change', said),) if said else ()
+
+# %% ../nbs/checker.ipynb #verdicts
+def _stopped(ex, answer, slip, search, say):
+    "The verdict where more than numbers is wrong."
+    more = _searched(ex, answer, [], say) if search and slip[0] == 'raises' else ()
+    said = [_ended(_sentence(s)) for s in (slip, *more)]
+    return Verdict(ex.name, 'not yet', (slip, *more), '\n  '.join(said))
+
+def _told_of(ex, answer, cases, wrong, search, say):
+    "The verdict on wrong numbers: {name: cases in which they are}."
+    n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
+    dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
+    if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
+    else: slips,said = _explained(ex, cases, [*wrong])
+    if slips == (STILL,): return Verdict(ex.name, 'not written yet', (), STILL)
+    about,bare = '' if n == 'the result' else f'{n}: ', not slips
+    if search and not slips: slips = _searched(ex, answer, cases, say)
+    if not slips and _has_nan(case, n): slips = 'nan',
+    said = said or ''.join(map(_sentence, slips))
+    text = _ended(said or f'{about}no slip that I know explains this')
+    return Verdict(ex.name, 'not yet', slips, text + _example(ex, case, n, bare))
 
 # %% ../nbs/checker.ipynb #diagnose
 def diagnose(name:str, # of the exercise, such as '04.1'
@@ -711,23 +734,10 @@ def diagnose(name:str, # of the exercise, such as '04.1'
         _of_kind(answer, ex)
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
-    except Slip as e:
-        more = _searched(ex, answer, [], say) if search and e.args[0] == 'raises' else ()
-        said = [_ended(_sentence(s)) for s in (e.args, *more)]
-        return Verdict(name, 'not yet', (e.args, *more), '\n  '.join(said))
+    except Slip as e: return _stopped(ex, answer, e.args, search, say)
     wrong = {n: bad for n in cases[0].want if (bad := [c for c in cases if not c.right(ex, n)])}
     if not wrong: return Verdict(name, 'done', (), ex.title)
-    n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
-    dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
-    if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
-    else: slips,said = _explained(ex, cases, [*wrong])
-    if not slips and _has_nan(case, n): slips,said = ('nan',),_sentence('nan')
-    if slips == (STILL,): return Verdict(name, 'not written yet', (), STILL)
-    about,bare = '' if n == 'the result' else f'{n}: ', not slips
-    if search and not slips: slips = _searched(ex, answer, cases, say)
-    said = said or ''.join(map(_sentence, slips))
-    text = _ended(said or f'{about}no slip that I know explains this')
-    return Verdict(name, 'not yet', slips, text + _example(ex, case, n, bare))
+    return _told_of(ex, answer, cases, wrong, search, say)
 
 # %% ../nbs/checker.ipynb #find
 def _find(name):

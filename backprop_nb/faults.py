@@ -300,7 +300,8 @@ def call(node, scope):
             yield 'a call' + LOST, text(x)
         case ast.Call(_, [x, *_]): yield 'a call' + LOST, text(x)
     if node not in scope.terms: return
-    for m in METHODS: yield 'a call' + MORE, f'({text(node)}).{m}'
+    for m in METHODS:
+        yield ('a transpose' if m == 't()' else 'a call') + MORE, f'({text(node)}).{m}'
 
 # %% ../nbs/faults.ipynb #ad1f1e70
 def axis(node, scope):
@@ -309,6 +310,8 @@ def axis(node, scope):
         case ast.Call(ast.Name(f) | ast.Attribute(_, f), args, keys) if f in REDUCE:
             for k in range(len(args)):
                 yield 'an axis' + LOST, but(node, args=args[:k] + args[k+1:])
+                for x in (0, 1, -1) if isinstance(args[k], ast.Constant) else ():
+                    yield 'an axis', but(node, args=args[:k] + [ast.Constant(x)] + args[k+1:])
             for k,x in enumerate(keys):
                 what = 'keepdim' if x.arg == 'keepdim' else 'an axis'
                 yield what + LOST, but(node, keywords=keys[:k] + keys[k+1:])
@@ -319,8 +322,6 @@ def axis(node, scope):
         case ast.Tuple(xs, ast.Load()):
             for k in range(len(xs)): yield 'an axis' + LOST, but(node, elts=xs[:k] + xs[k+1:])
             if len(xs) > 1: yield 'the order', but(node, elts=xs[::-1])
-        case ast.Constant(0 | 1 | -1 as x):
-            yield from (('an axis', str(n)) for n in (0, 1, -1) if n != x)
 
 # %% ../nbs/faults.ipynb #6434f481
 def order(node, scope):
@@ -384,5 +385,5 @@ def indentation(node, scope):
 
 # %% ../nbs/faults.ipynb #3c6172f5
 PLANTED = operator, sign, comparison, constant, function, transpose, gradient
-EVERY = *PLANTED, name, factor, axis, call, term, order, index, statement, indentation, \
+EVERY = axis, *PLANTED, name, factor, call, term, order, index, statement, indentation, \
         other_operator, other_constant, other_function

@@ -27,9 +27,9 @@ class Code(NamedTuple):
         "The length of the text without comments and needless spaces, as edits have it."
         return len(ast.unparse(ast.parse(self.text)))
 
-# %% ../nbs/search.ipynb #40a0810e
+# %% ../nbs/search.ipynb #39234c56
 def text_of(f)->str:
-    "The text of a function, or of a class of a notebook, too; raises `OSError` where there is none."
+    "The text of a function or class, of a notebook, too; raises `OSError` where there is none."
     if not isinstance(f, type): return textwrap.dedent(inspect.getsource(f))
     with suppress(OSError, TypeError): return textwrap.dedent(inspect.getsource(f))
     files = {m.__code__.co_filename for m in vars(f).values() if inspect.isfunction(m)}
@@ -124,7 +124,7 @@ def one_change(answer:Callable, # the learner's function or class
                mends:Callable, # is a function right in all cases?
                gives:Callable|None, # has a function the learner's numbers in all cases?
                say:Callable=lambda text: None, # for who waits
-               seconds:float=3., # of work; where others work, too, it takes up to three times as long
+               seconds:float=3., # of work; on a busy machine up to three times as long
               )->str: # what is wrong and where; '' where nothing was found
     "The one thing that is wrong in an answer, with its line if the code can be read."
     work,start = time.thread_time(), time.perf_counter()
@@ -138,6 +138,8 @@ def one_change(answer:Callable, # the learner's function or class
         if said := told(versions(code, mends, lambda: over(0.7*seconds)), code): return said
     if gives:
         faulty = versions(solution, gives, lambda: over(seconds))
-        kinds = [*dict.fromkeys(e.kind for e in faulty)]
-        if 0 < len(kinds) < 3: return f'it is a right answer but for one thing: {" or ".join(kinds)}'
+        least = min((len(e.code) for e in faulty), default=0)
+        kinds = [*dict.fromkeys(e.kind for e in faulty if len(e.code) == least)]
+        said = f'it is a right answer but for one thing: {" or ".join(kinds)}'
+        return said if 0 < len(kinds) < 3 else ''
     return ''

@@ -26,6 +26,7 @@ def source(homes, titles) -> str:
              'with `from backprop_nb.all import *`. Shapes stand in brackets, `N` is the number '
              'of examples.']
     for m, home in homes.items():
+        if not import_module(f'backprop_nb.{m}').__all__: continue  # nothing public
         parts += [f'## {m}', f'Derived, defined and checked in [{titles[home]}]({home}.ipynb).',
                   f'```{{eval-rst}}\n.. automodule:: backprop_nb.{m}\n   :members:\n```']
     return '\n\n'.join(parts) + '\n'

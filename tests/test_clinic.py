@@ -26,7 +26,7 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     'grade': {e: 'in the process of a student, whose verdict it becomes, or caught on reading'
               for e in ('LookupError', 'NotWritten', 'PermissionError', 'RuntimeError', 'Slip',
                         'TypeError', 'ValueError', "type(x[0], (Exception,), {})")},
-    'answers': {'ValueError': 'caught by the checker, which quotes it in its verdict'},  # in `how`
+    'answers': {'NotWritten': 'as in checker', 'Slip': 'as in checker'},
 }
 
 # what is raised

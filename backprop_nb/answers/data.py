@@ -34,7 +34,7 @@ def _data_shapes():
     return dict(one=one, average=average, out=out, sevens=sevens, diff=diff)
 
 # %% ../../nbs/answers_01_data.ipynb #2520955b
-def _targets(one_hot, args, upstream):
+def _one_hot_targets(one_hot, args, upstream):
     "The targets, in float64; whole numbers are refused."
     torch.set_default_dtype(torch.float32)      # as in the notebooks of the learners
     t = one_hot(*args)
@@ -45,7 +45,7 @@ def _targets(one_hot, args, upstream):
 
 _HOT = [dict(N=N, C=C) for N,C in [(1, 1), (1, 3), (2, 3), (5, 3), (3, 7), (4, 4), (9, 2)]]
 
-@Other('01.3', _targets, lambda N, C: (torch.randint(C, (N,)), C), _HOT)
+@Other('01.3', _one_hot_targets, lambda N, C: (torch.randint(C, (N,)), C), _HOT)
 def _one_hot(y, C):
     t = torch.zeros(len(y), C)
     rows = torch.arange(len(y))

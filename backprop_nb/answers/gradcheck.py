@@ -32,7 +32,7 @@ def _which_check():
     return dict(dropped=dropped, sign=sign, squared=squared, thousand=thousand)
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #aea11f6a
-def _pair(N, kind):
+def _two_functions(N, kind):
     "A gradient and the truth, with something about them that depends on the kind."
     t,u,v = torch.tensor,1 + torch.rand(()).item(),2.5 + torch.rand(()).item()
     if kind > 14: return [torch.randn(*[N, 3, 2][:kind - 13]) for _ in range(2)]
@@ -49,7 +49,7 @@ _FIRST = [1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3]
 _PAIRS = [dict(N=N, kind=k) for k,N in enumerate(_FIRST)]
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #9b7c5162
-@Function('02.3', _pair, _PAIRS)
+@Function('02.3', _two_functions, _PAIRS)
 def _worst(got, want):
     if got.shape != want.shape: return torch.tensor(math.inf)
     size = torch.maximum(got.abs(), want.abs())

@@ -54,6 +54,7 @@ def _sent_back(module, upstream, inp, weights, right, when=''):
     stale = [n for n,t in held.items()
              if t.g is None or t.g is old[n][1] and torch.equal(t.g, old[n][2])]
     if stale and _empty(module.bwd): raise NotWritten
+    if stale and held[stale[0]].grad is not None: raise Slip('grad', '')
     if stale: raise Slip('not written', f'{stale[0]}.g{when}')
     names = {id(t): n for n,t in weights.items()}
     found = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
@@ -81,6 +82,7 @@ def _stack(N, n):
     names = ', '.join(('Relu', 'NoBias', 'Lin')[k] for k in kinds)
     return f'[{names}]', x, [[torch.randn(s) for s in shapes[:k]] for k in kinds]
 
+# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
     def made(): return [(Relu, _NoBias, Lin)[len(ts)](*ts) for ts in args[2]]
