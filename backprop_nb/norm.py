@@ -81,15 +81,15 @@ def _rows(*tensors):
     "As rows (N, d), whatever axes stand in front; half floats as float32."
     return [t.reshape(-1, t.shape[-1]) for t in _wide(*tensors)]
 
-def _by_rms(x, eps):
-    "Rows over their RMS, and the factor r (N, 1) that does it."
-    r = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
-    r = r.div_(x.shape[1]).add_(eps).rsqrt_()
-    return x * r, r
+def _plain(x, eps):
+    "Rows (N, d) of mean 0 and spread 1, and the r (N, 1) of each."
+    one = x.new_ones(x.shape[1])
+    xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
+    return xhat, r
 
 def _write(*pairs):
     "To each tensor its gradient: in its shape and dtype, and in one piece of memory."
-    for t,g in pairs: t.g = g.to(t.dtype).contiguous().view(t.shape)
+    for t,g in pairs: t.g = g.to(t.dtype).contiguous().view_as(t)
 
 # %% ../nbs/12_norm.ipynb #12c0003b
 def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
@@ -104,10 +104,9 @@ def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     fits('layer_norm_grad', 'inp ... d, out ... d, w d, b d', inp, out, w, b)
     eps = _positive('layer_norm_grad', eps, inp, -1)
     x,g,(factors,) = *_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
-    xhat,r = _by_rms(x - x.mean(1, keepdim=True), eps)
-    gx = g * xhat
-    mean_u,mean_ux = [(t @ factors).div_(-len(w))[:,None] for t in (g, gx)]    # with a minus
-    inp_g = torch.addcmul(mean_u, g, factors).addcmul_(xhat, mean_ux).mul_(r)
+    xhat,r = _plain(x, eps)
+    gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)    # g @ w_d: minus the mean of u
+    inp_g = torch.addcmul(g @ w_d, g, factors).addcmul_(xhat, gx @ w_d).mul_(r)
     _write((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003c
@@ -121,10 +120,11 @@ def rms_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     fits('rms_norm_grad', 'inp ... d, out ... d, w d', inp, out, w)
     eps = _positive('rms_norm_grad', eps, inp, -1)
     x,g,(factors,) = *_rows(inp, upstream(out, 'rms_norm_grad')), _wide(w)
-    xhat,r = _by_rms(x, eps)
-    gx = g * xhat
-    mean_ux = (gx @ factors).div_(-len(w))[:,None]                      # with a minus
-    _write((inp, (g * factors).addcmul_(xhat, mean_ux).mul_(r)), (w, gx.sum(0)))
+    r = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
+    r = r.div_(x.shape[1]).add_(eps).rsqrt_()
+    xhat = x * r
+    gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)
+    _write((inp, (g * factors).addcmul_(xhat, gx @ w_d).mul_(r)), (w, gx.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003e
 def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
@@ -139,12 +139,11 @@ def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
     fits('batch_norm_grad', 'inp N C ..., out N C ..., w C, b C', inp, out, w, b)
     axes,n,eps = _channels('batch_norm_grad', eps, inp)
     x,g,factors = _wide(inp, upstream(out, 'batch_norm_grad'), w)
-    xhat = x - x.mean(axes, keepdim=True)
-    r = (xhat * xhat).mean(axes, keepdim=True).add_(eps).rsqrt_()
-    xhat.mul_(r)
-    b_g,w_g = g.sum(axes), (g * xhat).sum(axes)
-    inp_g = torch.addcmul(_along(b_g / -n, x), xhat, _along(w_g / -n, x)).add_(g)
-    _write((inp, inp_g.mul_(r * _along(factors, x))), (w, w_g), (b, b_g))
+    xhat,_,r = torch.native_batch_norm(x, None, None, None, None, True, 0., eps)
+    b_g,w_g,rw = g.sum(axes), (g * xhat).sum(axes), r * factors
+    minus_b,minus_w,rw = [_along(t, x) for t in (b_g * rw / -n, w_g * rw / -n, rw)]
+    inp_g = torch.addcmul(minus_b, g, rw).addcmul_(xhat, minus_w)
+    _write((inp, inp_g), (w, w_g), (b, b_g))
 
 # %% ../nbs/12_norm.ipynb #12c00056
 def dropout(x:Tensor, # any shape
