@@ -57,7 +57,7 @@ def _channels(name, eps, x):
                          'more; a single example has no spread')
     return axes, n, _positive(name, eps, x, 1)
 
-def _along(t, x):
+def _across(t, x):
     "A tensor (C,) along axis 1 of `x`."
     return t.view(-1, *[1]*(x.dim() - 2))
 
@@ -77,7 +77,7 @@ def batch_norm(x:Tensor, # examples (N, C), maps (N, C, H, W), or any axes behin
     return torch.batch_norm(x, w, b, None, None, True, 0., eps, True)    # True: of this batch
 
 # %% ../nbs/12_norm.ipynb #12c0003a
-def _rows(*tensors):
+def _as_rows(*tensors):
     "As rows (N, d), whatever axes stand in front; half floats as float32."
     return [t.reshape(-1, t.shape[-1]) for t in _wide(*tensors)]
 
@@ -87,7 +87,7 @@ def _plain(x, eps):
     xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
     return xhat, r
 
-def _write(*pairs):
+def _put_g(*pairs):
     "To each tensor its gradient: in its shape and dtype, and in one piece of memory."
     for t,g in pairs: t.g = g.to(t.dtype).contiguous().view_as(t)
 
@@ -103,11 +103,11 @@ def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     what `upstream` raises."""
     fits('layer_norm_grad', 'inp ... d, out ... d, w d, b d', inp, out, w, b)
     eps = _positive('layer_norm_grad', eps, inp, -1)
-    x,g,(factors,) = *_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
+    x,g,(factors,) = *_as_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
     xhat,r = _plain(x, eps)
     gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)    # g @ w_d: minus the mean of u
     inp_g = torch.addcmul(g @ w_d, g, factors).addcmul_(xhat, gx @ w_d).mul_(r)
-    _write((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
+    _put_g((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003c
 def rms_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
@@ -119,12 +119,12 @@ def rms_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     of out.g xhat over the rows. Raises as `rms_norm` does, and what `upstream` raises."""
     fits('rms_norm_grad', 'inp ... d, out ... d, w d', inp, out, w)
     eps = _positive('rms_norm_grad', eps, inp, -1)
-    x,g,(factors,) = *_rows(inp, upstream(out, 'rms_norm_grad')), _wide(w)
+    x,g,(factors,) = *_as_rows(inp, upstream(out, 'rms_norm_grad')), _wide(w)
     r = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
     r = r.div_(x.shape[1]).add_(eps).rsqrt_()
     xhat = x * r
     gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)
-    _write((inp, (g * factors).addcmul_(xhat, gx @ w_d).mul_(r)), (w, gx.sum(0)))
+    _put_g((inp, (g * factors).addcmul_(xhat, gx @ w_d).mul_(r)), (w, gx.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003e
 def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
@@ -141,9 +141,9 @@ def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
     x,g,factors = _wide(inp, upstream(out, 'batch_norm_grad'), w)
     xhat,_,r = torch.native_batch_norm(x, None, None, None, None, True, 0., eps)
     b_g,w_g,rw = g.sum(axes), (g * xhat).sum(axes), r * factors
-    minus_b,minus_w,rw = [_along(t, x) for t in (b_g * rw / -n, w_g * rw / -n, rw)]
+    minus_b,minus_w,rw = [_across(t, x) for t in (b_g * rw / -n, w_g * rw / -n, rw)]
     inp_g = torch.addcmul(minus_b, g, rw).addcmul_(xhat, minus_w)
-    _write((inp, inp_g), (w, w_g), (b, b_g))
+    _put_g((inp, inp_g), (w, w_g), (b, b_g))
 
 # %% ../nbs/12_norm.ipynb #12c00056
 def dropout(x:Tensor, # any shape
@@ -214,8 +214,8 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
     x,g,factors,mean,var = _wide(inp, upstream(out, 'BatchNorm'), w, mean, var)
     axes = [0, *range(2, x.dim())]
     r = (var + eps).rsqrt()
-    xhat = (x - _along(mean, x)).mul_(_along(r, x))
-    _write((inp, g * _along(factors * r, x)), (w, (g * xhat).sum(axes)), (b, g.sum(axes)))
+    xhat = (x - _across(mean, x)).mul_(_across(r, x))
+    _put_g((inp, g * _across(factors * r, x)), (w, (g * xhat).sum(axes)), (b, g.sum(axes)))
 
 # %% ../nbs/12_norm.ipynb #12c00065
 class BatchNorm(Module):
@@ -262,10 +262,10 @@ class Residual(Module):
         inp.g = up + inp.g                          # the direct way, and the way through f
 
 # %% ../nbs/12_norm.ipynb #12c00096
-def _mild(bound): return lambda t: t.clamp(-bound, bound)
+def _kept_in(bound): return lambda t: t.clamp(-bound, bound)
 
 def _normed(r, *axes):
-    x,*params = [r(a, _mild(8 if k == 0 else 3)) for k,a in enumerate(axes)]
+    x,*params = [r(a, _kept_in(8 if k == 0 else 3)) for k,a in enumerate(axes)]
     return [x, *params, r.pick(0.05, 0.5)]
 
 def _batched(r):
@@ -273,12 +273,12 @@ def _batched(r):
     r.sizes['N'] = max(2, r.size('N'))
     return _normed(r, r.pick('N C', 'N C H W'), 'C', 'C')
 
-def _reference(x, w, b, eps): return F.batch_norm(x, None, None, w, b, True, 0., eps)
+def _torch_norm(x, w, b, eps): return F.batch_norm(x, None, None, w, b, True, 0., eps)
 
 Op('layer_norm', layer_norm, layer_norm_grad, lambda x, w, b, eps: F.layer_norm(
    x, w.shape, w, b, eps), lambda r: _normed(r, '... d', 'd', 'd'), cancels=True)
 Op('rms_norm', rms_norm, rms_norm_grad, lambda x, w, eps: F.rms_norm(x, w.shape, w, eps),
    lambda r: _normed(r, '... d', 'd'), cancels=True)
-Op('batch_norm', batch_norm, batch_norm_grad, _reference, _batched, cancels=True)
+Op('batch_norm', batch_norm, batch_norm_grad, _torch_norm, _batched, cancels=True)
 Op('dropout', dropout, dropout_grad, lambda x, mask, p: x * mask / (1 - p),
    lambda r: [r('...'), r('...') > 0, r.pick(0.25, 0.5)]);

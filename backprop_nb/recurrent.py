@@ -104,7 +104,7 @@ def _four(name, spec, *tensors):
                          f'want 4*{m} columns for a state of {m}')
     _has_steps(name, T)
 
-def _gates(z):
+def _gates_of(z):
     "i, f, g and o, each (..., m), from z (..., 4m)."
     m,s = z.shape[-1] // 4, z.sigmoid()
     i,f,_,o = s.split(m, -1)
@@ -125,7 +125,7 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
     _four('lstm', 'x N T d, h0 N m, c0 N m, w_x d M, w_h m M, b M', x, h0, c0, w_x, w_h, b)
     h,c,states = h0, c0, []
     for z_t in _ahead(x, w_x, b).unbind(1):
-        i,f,g,o = _gates(torch.addmm(z_t, h, w_h))
+        i,f,g,o = _gates_of(torch.addmm(z_t, h, w_h))
         c = torch.addcmul(f * c, i, g)
         h = o * c.tanh()
         states.append(h)
@@ -139,7 +139,7 @@ def _cells(i, f, g, c0):
         cells.append(torch.addcmul(new_t, f_t, cells[-1]))
     return torch.stack(cells, 1)
 
-def _factors(s, g, before, tanh_c):
+def _gate_slopes(s, g, before, tanh_c):
     "Of each gate what dL/dc_t, for o what u_t is multiplied by; `s` has i, f, something, o."
     D = (1 - s).mul_(s)                                 # (N, T, 4, m), the slopes of the gates
     for k,factor in (0, g), (1, before), (3, tanh_c): D[:,:,k].mul_(factor)
@@ -177,7 +177,7 @@ def _lstm_back(up, z, before, c0, w_h):
     i,f,_,o = s.unbind(2)
     cells = _cells(i, f, g, c0)
     tanh_c = cells[:,1:].tanh()
-    D4 = _factors(s, g, cells[:,:-1], tanh_c)                   # times what arrives, below
+    D4 = _gate_slopes(s, g, cells[:,:-1], tanh_c)                   # times what arrives, below
     D,to_c,w_back = D4.flatten(2), o*(1 - tanh_c*tanh_c), w_h.t()
     steps = zip(*(s.unbind(1) for s in (up, to_c, f, D4[:,:,:3], D4[:,:,3], D)))
     c_up,D_t = torch.zeros_like(c0), None
@@ -189,13 +189,13 @@ def _lstm_back(up, z, before, c0, w_h):
     return D, c_up
 
 # %% ../nbs/14_recurrent.ipynb #e1400103
-def _mild(x): return x.tanh() / 2                       # so that no state is far out
+def _tamed(x): return x.tanh() / 2                       # so that no state is far out
 
-def _rnn_inputs(r): return [r(a, _mild) for a in ('N T d', 'N m', 'd m', 'm m', 'm')]
+def _rnn_inputs(r): return [r(a, _tamed) for a in ('N T d', 'N m', 'd m', 'm m', 'm')]
 
 def _lstm_inputs(r):
     r.sizes['M'] = 4 * r.size('m')
-    return [r(a, _mild) for a in ('N T d', 'N m', 'N m', 'd M', 'm M', 'M')]
+    return [r(a, _tamed) for a in ('N T d', 'N m', 'N m', 'd M', 'm M', 'M')]
 
 def _by_torch(net, x, state, w_x, w_h, b):
     params = w_x.t(), w_h.t(), b, torch.zeros_like(b)

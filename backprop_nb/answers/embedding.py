@@ -22,11 +22,11 @@ def _sparse_step():
 # %% ../../nbs/answers_13_embedding.ipynb #a13c0004
 def _bag(idx, w): return w[idx].sum(1)
 
-def _table(N, d, m):
+def _bag_args(N, d, m):
     "Symbols (N, 3), of which some come twice, and a table of m + 1 rows."
     return torch.randint(m + 1, (N, 3)), torch.randn(m + 1, d)
 
-@Gradient('13.2', _table, _bag)
+@Gradient('13.2', _bag_args, _bag)
 def _bag_grad(idx, out, w):
     shares = out.g.repeat_interleave(idx.shape[1], 0)
     w.g = torch.zeros_like(w).index_add_(0, idx.flatten(), shares)

@@ -43,9 +43,9 @@ def _pieces(N, d, m):
     sizes = (N, 5, d), (N, m), (d, m), (m, m), (m,)
     return *(torch.randn(s) for s in sizes), int(torch.randint(1, 5, ()))
 
-def _whole(inp, h0, w_x, w_h, b, cut): return rnn(inp, h0, w_x, w_h, b)
+def _rnn_whole(inp, h0, w_x, w_h, b, cut): return rnn(inp, h0, w_x, w_h, b)
 
-@Gradient('14.3', _pieces, _whole)
+@Gradient('14.3', _pieces, _rnn_whole)
 def _two_pieces_grad(inp, out, h0, w_x, w_h, b, cut):
     first,second = out[:,:cut].clone(), out[:,cut:].clone()
     second.g = out.g[:,cut:]
