@@ -81,7 +81,7 @@ def _as_rows(*tensors):
     "As rows (N, d), whatever axes stand in front; half floats as float32."
     return [t.reshape(-1, t.shape[-1]) for t in _wide(*tensors)]
 
-def _plain(x, eps):
+def _unscaled(x, eps):
     "Rows (N, d) of mean 0 and spread 1, and the r (N, 1) of each."
     one = x.new_ones(x.shape[1])
     xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
@@ -104,7 +104,7 @@ def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     fits('layer_norm_grad', 'inp ... d, out ... d, w d, b d', inp, out, w, b)
     eps = _positive('layer_norm_grad', eps, inp, -1)
     x,g,(factors,) = *_as_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
-    xhat,r = _plain(x, eps)
+    xhat,r = _unscaled(x, eps)
     gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)    # g @ w_d: minus the mean of u
     inp_g = torch.addcmul(g @ w_d, g, factors).addcmul_(xhat, gx @ w_d).mul_(r)
     _put_g((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
