@@ -137,7 +137,7 @@ CONTENTS = {  # the groups of the table of contents; a page that stands in none 
     'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
     'To look things up': ['notation', 'formulas', 'reference', 'operation'],
     'Answers': ['answers_*'],
-    'How answers are checked': ['exercises', 'progress', 'checker', 'search', 'faults']}
+    'How answers are checked': ['exercises', 'progress', 'checker', 'one_change', 'faults']}
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."
