@@ -81,7 +81,7 @@ def _rows(*tensors):
     "As rows (N, d), whatever axes stand in front; half floats as float32."
     return [t.reshape(-1, t.shape[-1]) for t in _wide(*tensors)]
 
-def _plain(x, eps):
+def _plain_norm(x, eps):
     "Rows (N, d) of mean 0 and spread 1, and the r (N, 1) of each."
     one = x.new_ones(x.shape[1])
     xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
@@ -104,9 +104,10 @@ def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     fits('layer_norm_grad', 'inp ... d, out ... d, w d, b d', inp, out, w, b)
     eps = _positive('layer_norm_grad', eps, inp, -1)
     x,g,(factors,) = *_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
-    xhat,r = _plain(x, eps)
-    gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)    # g @ w_d: minus the mean of u
-    inp_g = torch.addcmul(g @ w_d, g, factors).addcmul_(xhat, gx @ w_d).mul_(r)
+    xhat,r = _plain_norm(x, eps)
+    gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)
+    mean_u,mean_ux = g @ w_d, gx @ w_d                          # (N, 1), with a minus
+    inp_g = xhat.mul_(mean_ux).add_(mean_u).addcmul_(g, factors).mul_(r)
     _write((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003c
@@ -124,7 +125,8 @@ def rms_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     r = r.div_(x.shape[1]).add_(eps).rsqrt_()
     xhat = x * r
     gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)
-    _write((inp, (g * factors).addcmul_(xhat, gx @ w_d).mul_(r)), (w, gx.sum(0)))
+    inp_g = xhat.mul_(gx @ w_d).addcmul_(g, factors).mul_(r)
+    _write((inp, inp_g), (w, gx.sum(0)))
 
 # %% ../nbs/12_norm.ipynb #12c0003e
 def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
@@ -139,10 +141,11 @@ def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
     fits('batch_norm_grad', 'inp N C ..., out N C ..., w C, b C', inp, out, w, b)
     axes,n,eps = _channels('batch_norm_grad', eps, inp)
     x,g,factors = _wide(inp, upstream(out, 'batch_norm_grad'), w)
-    xhat,_,r = torch.native_batch_norm(x, None, None, None, None, True, 0., eps)
-    b_g,w_g,rw = g.sum(axes), (g * xhat).sum(axes), r * factors
-    minus_b,minus_w,rw = [_along(t, x) for t in (b_g * rw / -n, w_g * rw / -n, rw)]
-    inp_g = torch.addcmul(minus_b, g, rw).addcmul_(xhat, minus_w)
+    centred = x - x.mean(axes, keepdim=True)
+    r = (centred * centred).mean(axes).add_(eps).rsqrt_()
+    b_g,w_g = g.sum(axes), (g * centred).sum(axes).mul_(r)
+    by,plus,times = [_along(t, x) for t in (w_g * r / -n, b_g / -n, r * factors)]
+    inp_g = centred.mul_(by).add_(plus).add_(g).mul_(times)
     _write((inp, inp_g), (w, w_g), (b, b_g))
 
 # %% ../nbs/12_norm.ipynb #12c00056
