@@ -609,7 +609,8 @@ CAUSES = {
     'Boolean value of Tensor with more than one':
         'conditions on tensors are joined by & and |, each in brackets of its own; '
         '`and`, `or`, `if` and 0 < x < 6 want one True or False',
-    'unsupported operand type.*&|bitwise_and': 'each condition needs brackets of its own: (a > 0) & (a < 6)',
+    'unsupported operand type.*&|bitwise_and':
+        'each condition needs brackets of its own: (a > 0) & (a < 6)',
     "no attribute 'g'": 'only what went through the forward pass has a .g',
     "'NoneType' object":
         'a function without `return` returns None, and .grad is None before backward()',

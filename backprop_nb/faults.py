@@ -58,13 +58,13 @@ class Scope:
     "Names and whole expressions of a function."
     def __init__(self, f):
         nodes = [*ast.walk(f)]
-        self.terms = {x for n in nodes for x in terms(n)}
+        self.terms = dict.fromkeys(x for n in nodes for x in terms(n))
         own = {n.arg for n in nodes if isinstance(n, ast.arg)} | {
             n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         held = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute))]
         inner = {n.value for n in held if isinstance(n, ast.Attribute)} | {
             n.func for n in nodes if isinstance(n, ast.Call)}
-        found = [text(n) for n in held if n not in inner] + [*own]
+        found = [text(n) for n in held if n not in inner] + sorted(own)
         if any(x.endswith('.g') for x in found):
             found += [f'{n.arg}.g' for n in nodes if isinstance(n, ast.arg)]
         self.roots = {n.value for n in held if getattr(n, 'attr', '') == 'g'}

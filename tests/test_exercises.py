@@ -119,3 +119,27 @@ def test_the_command_for_handouts(tmp_path):
     handout = nbformat.read(tmp_path/'handout'/command[-1], 4)
     assert original.read_bytes() == before and b'image/png' in before
     assert handout.cells and not any(c.get('outputs') for c in handout.cells)
+
+MINE = '''
+class NoBias(Module):
+    def __init__(self, w): self.w = w
+    def forward(self, inp): return inp @ self.w
+    def bwd(self, out, inp): inp.g, self.w.g = out.g @ self.w.t(), inp.t() @ out.g
+
+class Chain(Module):
+    def __init__(self, layers): self.layers = layers
+    def forward(self, x):
+        for layer in self.layers: x = layer(x)
+        return x
+    def bwd(self, out, inp):
+        for layer in reversed(self.layers): layer.backward()
+'''
+
+def test_modules_of_the_notebook_pass_in_it():
+    "In chapter 07 a learner builds on the `Module` of the notebook, not on that of the package."
+    nb, space = nbformat.read(ROOT/'nbs'/'07_module.ipynb', as_version=4), {}
+    cells = [c.source for c in nb.cells if c.source.startswith('#| export')]
+    exec('\n'.join(cells) + MINE, space)
+    assert not any('backprop_nb' in c.__module__ for c in space['Chain'].__mro__[:2])
+    for name, answer in ('07.3', 'NoBias'), ('07.4', 'Chain'):
+        assert diagnose(name, space[answer]).state == 'done'
