@@ -43,14 +43,23 @@ def _made(answer, *args):
         if isinstance(made := answer(*args), kind): return made
     raise Slip('odd', _THE_CLASS)
 
+# %% ../../nbs/answers_07_module.ipynb #5e1f0a77
+def _of_autograd(upstream, inp, weights, forward):
+    "What a right module gives; `forward` takes the input and the weights by name."
+    own = {n: t.detach().clone().requires_grad_() for n,t in {'inp': inp, **weights}.items()}
+    out = forward(own['inp'], {n: own[n] for n in weights})
+    grads = torch.autograd.grad(out, [*own.values()], upstream(out.detach()))
+    grads = {f'{n}.g': g for n,g in zip(own, grads)}
+    return {'out': out.detach(), **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
+
 # %% ../../nbs/answers_07_module.ipynb #bc84ac34
-def _sent_back(module, upstream, inp, weights, right, when=''):
+def _sent_back(module, upstream, inp, weights, forward, when=''):
     "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
     if 'out' in [*signature(module.bwd).parameters][1:]: raise Slip('odd', _OUT_FIRST)
-    held,want,out = {'inp': inp, **weights}, right(inp), module(inp)
+    held,out = {'inp': inp, **weights}, module(inp)
     if out is None or out is ...: _no_return(module.forward)
-    if not _close(out, want):                                 # then the way back says little
-        return _sent_back(right, upstream, inp, weights, right) | {'out': out}
+    right = _of_autograd(upstream, inp, weights, forward)
+    if not _close(out, right['out']): return right | {'out': out} # then the way back says little
     up = held['out.g'] = out.g = upstream(out)
     for t in held.values(): t.g = torch.rand_like(t)
     old = {n: (t.clone(), t.g, t.g.clone()) for n,t in held.items()}
@@ -70,7 +79,7 @@ def _sent_back(module, upstream, inp, weights, right, when=''):
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):
     w,inp = args
-    return _sent_back(_made(answer, w), upstream, inp, dict(w=w), _NoBias(w))
+    return _sent_back(_made(answer, w), upstream, inp, dict(w=w), lambda x, own: x @ own['w'])
 
 @Other('07.3', _run_no_bias, lambda N, d, m: (torch.randn(d, m), torch.randn(N, d)))
 class _NoBias(Module):
@@ -85,32 +94,47 @@ def _stack(N, n):
     "Names of layers drawn at random, an input, and the tensors of each layer."
     start,width = torch.randint(3, ()), torch.randint(2, 4, ()).item()
     kinds = ([0, 2, 1] * 3)[start:start + n]
-    x,shapes = torch.randn(N, width), [(width, width), (width,)]
-    names = ', '.join(('Relu', 'NoBias', 'Lin')[k] for k in kinds)
-    return f'[{names}]', x, [[torch.randn(s) for s in shapes[:k]] for k in kinds]
+    shapes = [], [(width,)], [(width, width), (width,)]
+    names = ', '.join(('Relu', 'Scale', 'Lin')[k] for k in kinds)
+    return f'[{names}]', torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
 
 # %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
-_METHODS = '__init__', 'forward', 'bwd'
+def _layers(own, stack):
+    "A layer for each list of tensors, built on the `Module` of the answer."
+    class Scale(own['Module']):
+        def __init__(self, w): self.w = w
+        def forward(self, inp): return inp * self.w
+        def bwd(self, out, inp): inp.g,self.w.g = out.g * self.w, (out.g * inp).sum(0)
+    return [(own['Relu'], Scale, own['Lin'])[len(ts)](*ts) for ts in stack]
 
+def _through(x, own, stack):
+    "The same without modules; `own` has the weights by name."
+    for k,ts in enumerate(stack):
+        w,b = own.get(f'layers[{k}].w'), own.get(f'layers[{k}].b')
+        x = x.clamp(0) if not ts else x * w if b is None else x @ w + b
+    return x
+
+def _joined_grads(got, weights, when):
+    "One entry for the gradients of all parameters."
+    grads = [got[f'{n}.g'].flatten() for n in weights]
+    rest = {f'{n}{when}': x for n,x in got.items() if n[:-2] not in weights}
+    return rest | {f"the parameters' .g{when}": torch.cat([torch.zeros(0), *grads])}
+
+# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
-    def made(own):
-        no_bias = type('_NoBias', (own['Module'],), {n: vars(_NoBias)[n] for n in _METHODS})
-        return [(own['Relu'], no_bias, own['Lin'])[len(ts)](*ts) for ts in args[2]]
-    def sent(chain, inp, when):
-        got = _sent_back(chain, upstream, inp, weights, right, when)
-        grads = [got.pop(f'{n}.g').flatten() for n in weights]
-        got["the parameters' .g"] = torch.cat([torch.zeros(0), *grads])
-        return {f'{n}{when}': x for n,x in got.items()}
-    weights = {f'layers[{k}].{n}': t for k,ts in enumerate(args[2]) for n,t in zip('wb', ts)}
-    chain,right,found = _made(answer, made(_own(answer))), _Chain(made(_own(_Chain))), {}
-    for when,inp in ('', args[1]), (' in the second pass', torch.cat([-args[1], args[1][:1]])):
-        try: got,want = sent(chain, inp, when), sent(right, inp, when)
+    x,stack = args[1:]
+    weights = {f'layers[{k}].{n}': t for k,ts in enumerate(stack) for n,t in zip('wb', ts)}
+    def forward(inp, own): return _through(inp, own, stack)
+    chain,found,right = _made(answer, _layers(_own(answer), stack)), {}, True
+    for when,inp in ('', x), (' in the second pass', torch.cat([-x, x[:1]])):
+        want = got = _of_autograd(upstream, inp, weights, forward)
+        try: got = _sent_back(chain, upstream, inp, weights, forward, when) if right else want
         except Exception as e:
             if not when or isinstance(e, (Slip, NotWritten)): raise
             raise Slip('odd', f'{when[1:]} it raises {type(e).__name__}: {e}') from e
-        if not all(_close(got[n], want[n]) for n in want): chain = right
-        found |= got
+        right = all(_close(got[n], want[n]) for n in want)
+        found |= _joined_grads(got, weights, when)
     return found
 
 # %% ../../nbs/answers_07_module.ipynb #d8f63994
