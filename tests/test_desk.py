@@ -179,7 +179,7 @@ def test_what_a_killed_kernel_left(place, monkeypatch):
 
 @pytest.mark.parametrize('done, after', [
     ({}, '00.1'), ({'00.1': DAY}, '00.2'), ({'00.1': DAY, '04.2': DAY}, '04.3'),
-    ({'04.2': DAY, '02.1': '2026-01-03'}, '02.2'), ({'11.4': DAY}, '00.1'),
+    ({'04.2': DAY, '02.1': '2026-01-03'}, '02.2'), ({max(ALL): DAY}, '00.1'),
     ({'99.9': DAY}, '00.1')])
 def test_next(place, capsys, done, after):
     place.write_text(json.dumps(done))
