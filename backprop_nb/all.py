@@ -18,6 +18,9 @@ from .binary import *
 from .softmax import *
 from .training import *
 from .conv import *
+from .norm import *
+from .embedding import *
+from .recurrent import *
 from .checker import *
 from .clinic import *
 from .exercises import *

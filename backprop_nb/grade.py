@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 import torch
 from torch import Tensor
-from . import answers, checker, exercises, linear, softmax
+from . import answers, checker, exercises, linear, norm, softmax
 from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _error,
                                  _of_kind, _open_books, diagnose)
 from .clinic import FileError, RangeError
@@ -242,7 +242,7 @@ class _Shell:
 
 # %% ../nbs/teachers.ipynb #57ab1413
 _PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad,
-                 '09.2': softmax.cross_entropy_grad}
+                 '09.2': softmax.cross_entropy_grad, '12.2': norm.layer_norm_grad}
 
 def _not_yours(*args, **kwargs):
     from backprop_nb.checker import Slip

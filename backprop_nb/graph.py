@@ -403,6 +403,23 @@ _NETS = dict(
           ('lin', '05', 'Z_2', '(N, 10)', ('W_2', '(1568, 10)'), ('b_2', '(10,)')),
           ('cross_entropy', '09', 'L', 'scalar')])
 
+# %% ../nbs/00_graph.ipynb #802e75dc
+_NETS['norm'] = [
+    ('data', '01', 'X', '(N, 784)'), ('lin1', '05', 'Z_1', '(N, 50)', *_W1B1),
+    ('batch_norm', '12', 'Z_2', '(N, 50)', ('w', '(50,)'), ('b', '(50,)')),
+    ('relu', '04', 'A_1', '(N, 50)'),
+    ('lin2', '05', 'Z_3', '(N, 10)', ('W_2', '(50, 10)'), ('b_2', '(10,)')),
+    ('cross_entropy', '09', 'L', 'scalar')]
+
+# %% ../nbs/00_graph.ipynb #e13d7a01
+_NETS['names'] = [
+    ('data', '13', 'X', '(N, 3)'), ('embedding', '13', 'E', '(N, 30)', ('W', '(27, 10)')),
+    ('lin1', '05', 'Z_1', '(N, 200)', ('W_1', '(30, 200)'), ('b_1', '(200,)')),
+    ('batch_norm', '12', 'U', '(N, 200)', (r'\gamma', '(200,)'), (r'\beta', '(200,)')),
+    ('tanh', '00', 'A', '(N, 200)'),
+    ('lin2', '05', 'Z_2', '(N, 27)', ('W_2', '(200, 27)'), ('b_2', '(27,)')),
+    ('cross_entropy', '09', 'L', 'scalar')]
+
 # %% ../nbs/00_graph.ipynb #1f266509
 def _pens(ax, lit):
     "Functions that write and point, in grey where none of the `boxes` is lit."
@@ -420,8 +437,9 @@ def _draw_box(ax, x, name, chapter, lit):
                            (_VALUE, _VALUE, 'white', 'white')][name in lit]
     ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
     text = name.rstrip('12').replace('_', '\n')
-    ax.text(x, 1.77, text, color=big, fontsize=14 if len(text) <= 5 else 10.5, weight='bold',
-            ha='center', va='center', linespacing=.95)
+    size = 14 if len(text) <= 5 else 10.5 if max(map(len, text.split('\n'))) < 9 else 9
+    ax.text(x, 1.77, text, color=big, fontsize=size, weight='bold', ha='center', va='center',
+            linespacing=.95)
     ax.text(x, 1.42 if '\n' not in text else 1.36, f'chapter {chapter}', color=small, fontsize=9.5,
             ha='center', va='center')
 
@@ -431,10 +449,12 @@ def _draw_flow(net, step, write, point):
     for k,(a,_,name,shape,*params) in enumerate(net):
         x,b = .55 + k*step, net[k + 1][0] if net[k + 1:] else ''
         u = x + (step if b else 1.6)
-        point(x+.46, 1.74, u-.46, 1.74, _INK, a, b); point(u-.46, 1.5, x+.46, 1.5, _GRAD, a, b)
+        point(x+.46, 1.74, u-.46, 1.74, _INK, a, b)
         write((x+u)/2, 2.2, f'${name}$', _INK, 12, a, b)
         write((x+u)/2, 1.93, shape, _INK, 9.5, a, b)
-        write((x+u)/2, 1.31, f'${name}$.g', _GRAD, 11, a, b)
+        if b != 'embedding':                            # whole numbers get no gradient
+            point(u-.46, 1.5, x+.46, 1.5, _GRAD, a, b)
+            write((x+u)/2, 1.31, f'${name}$.g', _GRAD, 11, a, b)
         if params: point(x-.12, .68, x-.12, 1.18, _INK, a); point(x+.12, 1.18, x+.12, .68, _GRAD, a)
         for y,(name,shape) in zip((.5, .22), params):
             write(x-.06, y, f'${name}$ {shape}', _INK, 10.5, a, ha='right')
@@ -443,7 +463,7 @@ def _draw_flow(net, step, write, point):
 
 # %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
-                 net:str='regression', # or 'binary', 'digits', 'conv'
+                 net:str='regression', # or 'binary', 'digits', 'conv', 'norm', 'names'
                 )->None:
     """Draw a network of the course with the chapter of each box.
 
@@ -457,7 +477,7 @@ def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'],
         raise RangeError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
                          f"{', '.join(map(repr, boxes))}, and 'all' lights them all")
     import matplotlib.pyplot as plt
-    step = 1.95 if net == 'conv' else 1.8
+    step = 1.95 if net in ('conv', 'names') else 1.8
     ax = _paper(0, .55 + step*(len(boxes) - 1) + 1.25, 0, 2.6)
     for k,(name,chapter,*_) in enumerate(_NETS[net]):
         _draw_box(ax, .55 + k*step, name, chapter, lit)

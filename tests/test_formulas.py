@@ -266,6 +266,39 @@ def chapter_11():
     return names, truth, dict(N=N, C=C, H=H, W=W, F=n_filters, k_h=k_h, k_w=k_w, P=P, Q=Q, P_k=H//k,
                               Q_k=W//k, CHW=C*H*W, places=z1[0, 0].numel()), own
 
+def chapter_12():
+    N, d, eps, momentum, p = 4, 5, 1e-5, 0.1, 0.25
+    inp, w, b, up = leaf(N, d), leaf(d), leaf(d), leaf(N, d).detach()
+    mean, var, mask = torch.randn(d).double(), torch.rand(d).double() + 1, torch.rand(N, d) >= p
+    outs = {'layer': F.layer_norm(inp, (d,), w, b, eps), 'RMS': F.rms_norm(inp, (d,), w, eps),
+            'batch': F.batch_norm(inp, None, None, w, b, True, 0., eps)}
+    at_rest = F.batch_norm(inp, mean, var, w, b, False, 0., eps)
+    after = torch.nn.BatchNorm1d(d, eps, momentum).double()
+    after.running_mean, after.running_var = mean.clone(), var.clone()
+    after(inp)
+    x, W = inp.detach(), w.detach()
+    mid = {'layer': x - x.mean(1, keepdim=True), 'RMS': x, 'batch': x - x.mean(0)}
+    r = {n: ((t*t).mean(0 if n == 'batch' else 1, keepdim=n != 'batch') + eps).rsqrt()
+         for n, t in mid.items()}
+    truth, own = {}, {}
+    for n, out in outs.items():
+        leaves = [inp, w, b][:2 + (n != 'RMS')]
+        g = torch.autograd.grad((out * up).sum(), leaves, retain_graph=True)
+        for what, t in zip(['', ', input', ', factors', ', shifts'], [out.detach(), *g]):
+            truth[f'{n} norm{what}'] = t
+            own[f'{n} norm{what}'] = dict(r=r[n], xhat=mid[n] * r[n])
+    scale = mask / (1 - p)
+    truth |= {'batch norm in evaluation, input': grads((at_rest * up).sum(), inp=inp)['inp'],
+              'running mean': after.running_mean, 'running variance': after.running_var,
+              'dropout': inp.detach() * scale, 'dropout, input': up * scale,
+              'residual, input': grads(((inp + outs['layer']) * up).sum(), inp=inp)['inp']}
+    branch = named(branch=(x, truth['layer norm, input']))
+    g_w, g_b = truth['batch norm, factors'], truth['batch norm, shifts']
+    names = named(inp=inp, out=(x, up), w=(w, g_w), b=(b, g_b), u=up * W, N=N, eps=eps, mask=mask,
+                  p=p, mean=mean, var=var, momentum=momentum, **branch)
+    names |= dict(branch=branch['branch'])
+    return names, truth, dict(N=N, d=d), own
+
 def run(code, names):
     "The value of an expression, or of what a statement has assigned to."
     statement = ast.parse(code).body[0]

@@ -8,12 +8,14 @@ import pytest, torch
 from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
+from backprop_nb.embedding import _names_from
 from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
 PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__all__]
 NOTHING = {  # names with nothing to refuse, and why
     'Mnist': 'a tuple with names, which `mnist` fills',
+    'Names': 'a tuple with names, which `names` fills',
     'History': 'a record, which `fit` fills',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
@@ -27,7 +29,9 @@ NOTHING = {  # names with nothing to refuse, and why
 SAYS = {  # what the messages call a name, where that is not the name itself
     'Relu': 'relu', 'Lin': 'lin', 'Mse': 'mse', 'Sigmoid': 'sigmoid', 'Bce': 'bce',
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
+    'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
+    'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
     'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
@@ -49,6 +53,9 @@ class SameModule(Same): pass
 def back(module):
     "There and back, with nothing arriving at the output."
     module(rand(3))
+    module.backward()
+def back_from(module, x):
+    module(x)
     module.backward()
 def after_failure(model):
     "A way back, after a pass that went well and one that failed."
@@ -121,6 +128,12 @@ LABELS = [
     ((rand(3, 4), whole(3).int()), DtypeError, 'targ is torch.int32', 'want torch.int64')]
 PAIRS = [((rand(3, 1), rand(1, 3)), ShapeError, '(1, 3)', 'want (N, 1) and (N,), or equal'),
          ((rand(3), rand(3).cfloat()), DtypeError, 'targ is torch.complex64', 'float32 or whole')]
+ROWS_OF_A_TABLE = [  # beside what the record says
+    ((whole(3) + 4, rand(4, 2)), RangeError, 'idx holds 4', 'want rows from 0 to 3'),
+    ((whole(2, 3) - 1, rand(4, 2)), RangeError, 'idx holds -1', 'want rows from 0 to 3'),
+    ((whole(1), rand(0, 2)), RangeError, 'idx holds 0', 'want rows from 0 to -1'),
+    ((whole(3).int(), rand(4, 2)), DtypeError, 'idx is torch.int32', 'want torch.int64'),
+    ((rand(3), rand(4, 2)), DtypeError, 'idx is torch.float32', 'want torch.int64')]
 WINDOWS = [  # beside what the records say
     ((*WINDOW, 0), RangeError, 'stride is 0', 'want 1 or more'),
     ((*WINDOW, 1, -1), RangeError, 'padding is -1', 'want 0 or more'),
@@ -131,6 +144,15 @@ WINDOWS = [  # beside what the records say
     ((WINDOW[0], rand(3, 2, 2, 6), rand(3)), ShapeError, '2 x 6', '5 x 5'),
     ((WINDOW[0], rand(3, 2, 2, 8), rand(3), 1, 1), ShapeError, '2 x 8', '7 x 7'),
     ((rand(1, 0, 5, 5), rand(3, 0, 2, 2), rand(3)), ShapeError, '(1, 0, 5, 5)', 'at least 1')]
+CELL = rand(2, 5, 3), rand(2, 4), rand(3, 4), rand(4, 4), rand(4)  # x, h0, w_x, w_h, b
+LONG = CELL[0], CELL[1], rand(2, 4), rand(3, 16), rand(4, 16), rand(16)
+STEPS = [((CELL[0][:, :0], *CELL[1:]), ShapeError, 'there are 0 steps', 'want 1 or more')]
+GATES = [((LONG[0][:, :0], *LONG[1:]), ShapeError, 'there are 0 steps', 'want 1 or more'),
+         ((*LONG[:3], rand(3, 12), rand(4, 12), rand(12)), ShapeError, '(3, 12)', '4*4 columns')]
+def back_rows(rows):
+    "The same, with an output in its place."
+    return [((x, arrived(rand(*x.shape[:2], 4)), *rest), *says) for (x, *rest), *says in rows]
+
 OPTIMISER = [
     ((rand(3), .1), ArgumentError, 'one tensor', 'want a list'),
     (([], .1), RangeError, 'empty'),
@@ -310,6 +332,62 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Flatten': [(lambda: Flatten()(rand(3)), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten': [((rand(3),), ShapeError, '(3,)', '(N, d, ...)')],
     'flatten_grad': [((rand(3), arrived(rand(3, 1))), ShapeError, '(3,)', '(N, d, ...)')],
+    'layer_norm': [((rand(2, 0), rand(0), rand(0)), ShapeError, '(2, 0)', 'features at least 1'),
+                   ((rand(2, 3), rand(3), rand(3), -1), RangeError, 'eps is -1', 'want 0 <= eps'),
+                   ((rand(2, 3), rand(3), rand(3), '1'), ArgumentError, "eps is '1'", 'int or')],
+    'rms_norm': [((rand(2, 0), rand(0)), ShapeError, '(2, 0)', 'features at least 1'),
+                 ((rand(2, 3), rand(3), math.nan), RangeError, 'eps is nan')],
+    'batch_norm': [((rand(2, 3), rand(3), rand(3), math.inf), RangeError, 'eps is inf'),
+                   ((rand(2, 0), rand(0), rand(0)), ShapeError, '(2, 0)', '0 numbers a channel'),
+                   *(((rand(*shape), rand(3), rand(3)), ShapeError, f'{n} numbers a channel',
+                      'want 2 or more') for n, shape in
+                     [(1, (1, 3)), (0, (0, 3)), (0, (2, 3, 0))])],
+    'batch_norm_grad': [((rand(1, 3), arrived(rand(1, 3)), rand(3), rand(3)), ShapeError,
+                         '1 numbers a channel')],
+    'dropout': [((rand(3), rand(3) > 0, 1), RangeError, 'p is 1', 'want 0 <= p < 1'),
+                ((rand(3), rand(3) > 0, -.1), RangeError, 'p is -0.1')],
+    'dropout_grad': [((rand(3), arrived(rand(3)), rand(3) > 0, 1.), RangeError, 'p is 1.0')],
+    **{n: [((0,), RangeError, f'{n}: {a} is 0', 'want 1 or more'),
+           ((2.5,), ArgumentError, f'{n}: {a} is 2.5'), ((3, -1), RangeError, f'{n}: eps is -1')]
+       for n, a in [('LayerNorm', 'd'), ('RMSNorm', 'd')]},
+    'BatchNorm': [((0,), RangeError, 'C is 0', 'want 1 or more'),
+                  ((3, -1), RangeError, 'eps is -1'),
+                  ((3, 0., 2), RangeError, 'momentum is 2'),
+                  (lambda: BatchNorm(3)(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
+                  (lambda: BatchNorm(3).eval()(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
+                  (lambda: BatchNorm(3)(rand(1, 3)), ShapeError, '1 numbers a channel'),
+                  (lambda: back_from(BatchNorm(3).eval(), rand(2, 3)), UpstreamError, 'arrived')],
+    'Dropout': [((1,), RangeError, 'p is 1', '< 1'), (('a',), ArgumentError, "p is 'a'"),
+                (lambda: Dropout()(3), DtypeError, 'inp is 3', WANT_TENSOR),
+                (lambda: Dropout()(whole(3)), DtypeError, 'torch.int64', 'want a float'),
+                (lambda: back_from(Dropout().eval(), rand(3)), UpstreamError, 'nothing has')],
+    'Residual': [((Relu(), 3), ArgumentError, 'layer 1 is 3', 'want a Module'),
+                 ((Relu,), ArgumentError, 'layer 0 is <class'),
+                 (lambda: Residual(Lin(rand(3, 1), rand(1)))(rand(2, 3)), ShapeError, '(2, 1)'),
+                 (lambda: back_from(Residual(Relu()), rand(3)), UpstreamError, 'nothing has')],
+    'embedding': ROWS_OF_A_TABLE,
+    'embedding_grad': [((idx, arrived(rand(*idx.shape, 2)), w), *says)
+                       for (idx, w), *says in ROWS_OF_A_TABLE],
+    'Embedding': [(lambda: Embedding(rand(4))(whole(3)), ShapeError, '(4,)', '(V, d)'),
+                  *called(Embedding(rand(4, 2)), [((whole(3) + 4,), RangeError, 'idx holds 4'),
+                                                  ((rand(3),), DtypeError, 'torch.float32')])],
+    'names': [(lambda: _names_from(FOLDER), FileError, 'names.txt.gz', 'missing or damaged')],
+    'rnn': STEPS, 'rnn_grad': back_rows(STEPS), 'lstm': GATES, 'lstm_grad': back_rows(GATES),
+    'RNN': [(lambda: RNN(*CELL[2:])(3), DtypeError, 'x is 3', WANT_TENSOR),
+            (lambda: RNN(*CELL[2:])(rand(2, 5, 2)), ShapeError, '(2, 5, 2)', '(N, T, d)'),
+            (lambda: RNN(*CELL[2:])(CELL[0], rand(4)), ShapeError, 'h0 (4,)', '(N, m)')],
+    'LSTM': [(lambda: LSTM(*LONG[3:])(3), DtypeError, 'x is 3', WANT_TENSOR),
+             (lambda: LSTM(*LONG[3:])(LONG[0], rand(2, 4), rand(4)), ShapeError, 'c0 (4,)')],
+    'clip_grads': [
+        ((rand(3), 1.), ArgumentError, 'one tensor', 'want a list'),
+        (([], 1.), RangeError, 'empty'),
+        (([rand(3)], 1.), UpstreamError, 'params[0] (3,) has no gradient', 'run backward'),
+        (([arrived(rand(3), rand(2))], 1.), ShapeError, 'params[0].g is (2,)', '(3,)'),
+        (([arrived(rand(3))], -1), RangeError, 'most is -1', '0 <='),
+        (([arrived(rand(3))], math.inf), RangeError, 'most is inf'),
+        (([arrived(rand(3))], 'a'), ArgumentError, "most is 'a'", 'int or float'),
+        *((([arrived(rand(3), rand(3) * bad)], 1.), DivergenceError, f'gradient is {bad}',
+           'no longer finite') for bad in (math.nan, math.inf))],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),

@@ -58,9 +58,11 @@ def test_wheel_contents(wheel):
     sample = list(package.glob('mnist_sample/*'))
     names = zipfile.ZipFile(wheel).namelist()
     held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
-    files = [*package.rglob('*.py'), package/'py.typed', *sample, *package.glob('answers/*.md')]
+    text = list(package.glob('text/*'))
+    files = [*package.rglob('*.py'), package/'py.typed', *sample, *text,
+             *package.glob('answers/*.md')]
     wanted = {p.relative_to(ROOT).as_posix() for p in files}
-    assert sample and held == wanted
+    assert sample and text and held == wanted
 
 def test_installs_cleanly(env):
     python('-m', 'pip', 'check', env=env)

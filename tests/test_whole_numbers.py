@@ -62,6 +62,12 @@ def seeded(call):
         return call(*whole.values())
     return run
 
+def normed(norm):
+    "A call of a norm of 6 channels or features."
+    def call(**whole):
+        return norm(**whole)(torch.arange(24.).view(4, 6))
+    return call
+
 CONV, MAX, AVG = {'stride': 2, 'padding': 1}, {'size': 2, 'stride': 1}, {'size': 2, 'stride': 1}
 CALLS = {  # of each function the call, and a number for each parameter that wants a whole one
     'two_moons': (two_moons, {'n': 20, 'seed': 3}),
@@ -69,6 +75,8 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
     'draw_graph': (pictured(draw_graph, Value(1, 'x') / 3), {'digits': 2}),
     'kaiming': (seeded(lambda n: kaiming(n, n)), {'shape': 3}),
     'mlp': (seeded(lambda n: [p for l in mlp(n, n) for p in l.parameters()]), {'sizes': 3}),
+    'LayerNorm': (normed(LayerNorm), {'d': 6}), 'RMSNorm': (normed(RMSNorm), {'d': 6}),
+    'BatchNorm': (normed(BatchNorm), {'C': 6}),
     'fit': (fitted, {'epochs': 2, 'batch_size': 2, 'seed': 3}),
     'conv2d': (lambda **k: conv2d(IMAGES, FILTERS, BIASES, **k), CONV),
     'conv2d_grad': (back(conv2d, conv2d_grad, IMAGES, FILTERS, BIASES), CONV),

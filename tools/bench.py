@@ -14,10 +14,14 @@ from tqdm import tqdm
 from backprop_nb.__main__ import as_images, network
 from backprop_nb.conv import conv2d, conv2d_grad
 from backprop_nb.data import mnist
+from backprop_nb.embedding import embedding, embedding_grad
 from backprop_nb.linear import lin
 from backprop_nb.module import Lin, Model, Mse, Relu
 from backprop_nb.mse import mse
 from backprop_nb.network import forward_and_backward
+from backprop_nb.norm import (
+    batch_norm, batch_norm_grad, layer_norm, layer_norm_grad, rms_norm, rms_norm_grad)
+from backprop_nb.recurrent import lstm, lstm_grad, rnn, rnn_grad
 from backprop_nb.relu import relu
 from backprop_nb.softmax import CrossEntropy
 from backprop_nb.training import SGD, History, accuracy, fit, mlp
@@ -192,6 +196,116 @@ def convolutions():
                ratio(ours, theirs, 21, 5 if C < 32 else 1))
 
 
+def plain_layer_norm(x, w, b):
+    "The formula as the chapter has it."
+    mu = x.mean(-1, keepdim=True)
+    return w * (x - mu) / (((x - mu)**2).mean(-1, keepdim=True) + 1e-5).sqrt() + b
+
+
+def plain_rms_norm(x, w): return w * x / ((x**2).mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def plain_batch_norm(x, w, b):
+    axes = [0, *range(2, x.dim())]
+    w, b = (t.view(-1, *[1]*(x.dim() - 2)) for t in (w, b))
+    mu = x.mean(axes, keepdim=True)
+    return w * (x - mu) / (((x - mu)**2).mean(axes, keepdim=True) + 1e-5).sqrt() + b
+
+
+def norms():
+    """Forward and backward of the norms, against autograd on torch's own function and on the
+    formula. The fused functions keep mean and r for the way back, and stay with a row while it is
+    in the cache; ours computes both again, and goes through the whole table for each operation."""
+    kinds = [(layer_norm, layer_norm_grad, plain_layer_norm, -1, 2,
+              lambda x, w, b: F.layer_norm(x, w.shape, w, b)),
+             (rms_norm, rms_norm_grad, plain_rms_norm, -1, 1,
+              lambda x, w: F.rms_norm(x, w.shape, w, 1e-6)),
+             (batch_norm, batch_norm_grad, plain_batch_norm, 1, 2,
+              lambda x, w, b: F.batch_norm(x, None, None, w, b, True))]
+    for shape in (64, 784), (12, 64, 128), (64, 32, 14, 14):
+        for f, back, plain, axis, n, fused in kinds:
+            torch.manual_seed(0)
+            x, up, params = torch.randn(shape), torch.randn(shape), torch.randn(n, shape[axis])
+            params = [*params]
+            leaves = [t.clone().requires_grad_() for t in (x, *params)]
+
+            def ours(f=f, back=back):
+                out = f(x, *params)
+                out.g = up
+                back(x, out, *params)
+
+            def auto(f): return lambda: torch.autograd.grad(f(*leaves), leaves, up)
+            for against, bound, theirs in ("torch's own", 1.5, fused), ('the formula', 0.7, plain):
+                yield (f'{f.__name__} {shape} / {against}', bound,
+                       ratio(ours, auto(theirs), 21, 5 if len(shape) > 3 else 40))
+
+
+def lookups(V):
+    "768 rows of a table (V, 128), and what arrives for them."
+    torch.manual_seed(0)
+    return torch.randint(V, (768,)), torch.randn(V, 128), torch.randn(768, 128)
+
+
+def embeddings():
+    "Looking up 768 rows and the gradient of the table, against autograd and against one-hot rows."
+    idx, w, up = lookups(50_000)
+    leaf = w.clone().requires_grad_()
+
+    def ours(): embedding_grad(idx, embedding_of(idx, w, up), w)
+    def theirs(): torch.autograd.grad(F.embedding(idx, leaf), leaf, up)
+    yield ('embedding, 768 of 50,000 x 128 / autograd', 1.05, ratio(ours, theirs, 21, 5))
+    idx, w, up = lookups(5000)
+
+    def product():
+        one_hot = F.one_hot(idx, 5000).float()
+        return one_hot @ w, one_hot.t() @ up
+    yield ('one-hot rows, 768 of 5,000 x 128 / embedding', None,
+           ratio(product, lambda: embedding_grad(idx, embedding_of(idx, w, up), w), 11))
+
+
+def embedding_of(idx, w, up):
+    "The rows, at which `up` has arrived."
+    out = embedding(idx, w)
+    out.g = up
+    return out
+
+
+def table_mb(way):
+    "Peak memory of the gradient of a table (50,000, 128), by 'ours' or 'autograd'."
+    idx, w, up = lookups(50_000)
+    if way == 'autograd':
+        out = F.embedding(idx, w.requires_grad_())
+        return peak_mb(lambda: torch.autograd.grad(out, w, up))
+    out = embedding_of(idx, w, up)
+    return peak_mb(lambda: embedding_grad(idx, out, w))
+
+
+def recurrent_nets():
+    "Forward and all gradients of 16 steps, against `nn.RNN` and `nn.LSTM` with autograd."
+    N, T, d, m = 32, 16, 64, 64
+    for kind, forward, backward, gates, bound in [(nn.RNN, rnn, rnn_grad, 1, 1.0),
+                                                  (nn.LSTM, lstm, lstm_grad, 4, 1.1)]:
+        torch.manual_seed(0)
+        net = kind(d, m, batch_first=True)
+        w_x, w_h, b, _ = [p.detach().t().contiguous() for p in net.parameters()]
+        x, up = torch.randn(N, T, d), torch.randn(N, T, m)
+        first = [torch.randn(N, m) for _ in range(1 if gates == 1 else 2)]
+        leaves = [t.clone().requires_grad_() for t in (x, *first)]
+        wanted = [*leaves, *net.parameters()]
+
+        def ours():
+            out = forward(x, *first, w_x, w_h, b)
+            out.g = up
+            backward(x, out, *first, w_x, w_h, b)
+
+        def theirs():
+            state = [s[None] for s in leaves[1:]]
+            out, _ = net(leaves[0], state if len(state) > 1 else state[0])
+            torch.autograd.grad(out, wanted, up)
+        yield (f'{forward.__name__} ({N}, {T}, {d}), {m} units / nn.{kind.__name__}', bound,
+               ratio(ours, theirs, 21, 10))
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -204,10 +318,10 @@ def backward_mb(way):
     return peak_mb(model.backward)
 
 
-def memory(way):
-    "`backward_mb` in a fresh process, where nothing that was freed before can be used again."
+def memory(way, measure=backward_mb):
+    "`measure` in a fresh process, where nothing that was freed before can be used again."
     with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as fresh:
-        return fresh.submit(backward_mb, way).result()
+        return fresh.submit(measure, way).result()
 
 
 def import_ms():
@@ -239,11 +353,15 @@ def verdict(value, bound):
 if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
-    for rows in large_batch, small_batches, training_steps, epoch, convolutions:
+    for rows in (large_batch, small_batches, training_steps, epoch, convolutions, norms,
+                 embeddings, recurrent_nets):
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
     print(f'\nbackward pass, 50,000 digits: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB')
+    ours, theirs = memory('ours', table_mb), memory('autograd', table_mb)
+    print(f'gradient of a table 50,000 x 128: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB '
+          f'(bound 1.05: {"ok" if ours <= 1.05*theirs else "OVER"})')
     ms = import_ms()
     ok = 'ok' if ms <= 60 else 'OVER'
     print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {ok})')

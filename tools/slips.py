@@ -104,7 +104,7 @@ def behaviour_plants(ex):
         for n,g in gradients(ex, args).items(): named_inputs(ex, args)[n[:-2]].grad = g
     def into_input(*args):
         ex.solution(*args)
-        args[0].add_(1.)
+        args[0].add_(1)
     def returns(*args): return [*gradients(ex, with_out(ex, args)).values()][0]
     def raises(*args): raise ValueError('a mistake')
     yield ('wrote into an input', 'out.g'), into_upstream
