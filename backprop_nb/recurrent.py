@@ -123,22 +123,24 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
          w_x:Tensor, # weights of what comes in (d, 4m), for the gates i, f, g, o side by side
          w_h:Tensor, # weights of the state (m, 4m)
          b:Tensor, # biases (4m,)
+         keep:bool=True, # whether what each step has computed is kept for the way back
         )->Tensor: # the states after each step (N, T, m)
     """Long short-term memory: c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t).
 
     Raises `ValueError` for shapes that do not fit and for no step, `TypeError` for integers and
     mixed dtypes."""
     _four('lstm', 'x N T d, h0 N m, c0 N m, w_x d M, w_h m M, b M', x, h0, c0, w_x, w_h, b)
-    h,c,steps = h0, c0, []
+    h,c,states,steps = h0, c0, [], []
     for z_t in _ahead(x.transpose(0, 1), w_x, b).unbind():
         s,g = _gates_of(torch.addmm(z_t, h, w_h))
         i,f,_,o = s.unbind(1)
         c = torch.addcmul(f * c, i, g)
         tanh_c = c.tanh()
-        h = o * tanh_c
-        steps.append((s, g, c, tanh_c, h))
-    out = torch.stack([h for *_,h in steps], 1)
-    if not out.requires_grad: out.kept = (p := (x, h0, c0, w_x, w_h, b)), _versions_of(p), steps
+        states.append(h := o * tanh_c)
+        if keep: steps.append((s, g, c, tanh_c))
+    out = torch.stack(states, 1)
+    if steps and not out.requires_grad:
+        out.kept = (p := (x, h0, c0, w_x, w_h, b)), _versions_of(p), steps
     return out
 
 # %% ../nbs/14_recurrent.ipynb #e1400088
@@ -174,7 +176,7 @@ def lstm_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
 # %% ../nbs/14_recurrent.ipynb #e1400090
 def _lstm_back(up, steps, c0, w_h):
     "dL/dZ (N, T, 4m) and dL/dc0, from what has arrived and what the steps have computed."
-    s,g,c,tanh_c,_ = zip(*steps)
+    s,g,c,tanh_c = zip(*steps)
     s,g,before,tanh_c = map(torch.stack, (s, g, [c0, *c[:-1]], tanh_c))     # (T, N, ...)
     _,f,_,o = s.unbind(2)
     D4 = _gate_slopes(s, g, before, tanh_c)                         # times what arrives, below
@@ -229,7 +231,9 @@ class RNN(Module):
 
 # %% ../nbs/14_recurrent.ipynb #e1400112
 class LSTM(Module):
-    "Long short-term memory (N, T, d) -> (N, T, m); see `lstm`. States not given are zeros."
+    """Long short-term memory (N, T, d) -> (N, T, m); see `lstm`. States not given are zeros.
+
+    In evaluation mode the output keeps nothing for the way back, which computes it anew."""
     def __init__(self,
                  w_x:Tensor, # weights of what comes in (d, 4m), for the gates i, f, g, o
                  w_h:Tensor, # weights of the state (m, 4m)
@@ -237,7 +241,7 @@ class LSTM(Module):
                 ): self.w_x,self.w_h,self.b = w_x,w_h,b
     def forward(self, inp:Tensor, h0:Tensor|None=None, c0:Tensor|None=None)->Tensor:
         h0,c0 = [_zero_state(inp, self.w_h) if s is None else s for s in (h0, c0)]
-        return lstm(inp, h0, c0, self.w_x, self.w_h, self.b)
+        return lstm(inp, h0, c0, self.w_x, self.w_h, self.b, self.training)
     def bwd(self, out, inp, h0=None, c0=None):
         h0,c0 = [_zero_state(inp, self.w_h) if s is None else s for s in (h0, c0)]
         lstm_grad(inp, out, h0, c0, self.w_x, self.w_h, self.b, self.input_grad)

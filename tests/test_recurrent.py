@@ -3,7 +3,8 @@ checks in common use would let them pass."""
 import pytest, torch
 from torch import nn
 from torch.testing import assert_close
-from backprop_nb.all import LSTM, RNN, check_grads, clip_grads, lstm, lstm_grad, rnn, rnn_grad
+from backprop_nb.all import (LSTM, RNN, Model, Mse, check_grads, clip_grads, lstm, lstm_grad, rnn,
+                             rnn_grad)
 
 def double(*shape): return torch.randn(shape, dtype=torch.float64)
 
@@ -50,6 +51,22 @@ def test_module(k):
     assert x.g is None
     _, want = by_hand(k, PAIRS[k][1], [x.clone(), *zeros, w_x.clone(), w_h.clone(), b.clone()], up)
     for p, g in zip(layer.parameters(), want[-3:]): assert torch.equal(p.g, g)
+
+def test_what_is_kept_for_the_way_back():
+    "Gates and cells in training alone; without them, and after a change, the gradient is the same."
+    torch.manual_seed(0)
+    x, *_, w_x, w_h, b = inputs(4)
+    layer, grads = LSTM(w_x, w_h, b), []
+    for training in True, False:
+        out = layer.train(training)(x)
+        assert hasattr(out, 'kept') is training
+        out.g = torch.ones_like(out)
+        layer.backward()
+        grads.append([t.g for t in (x, w_x, w_h, b)])
+    for g, h in zip(*grads): assert torch.equal(g, h)
+    model = Model([layer.train()], Mse())
+    assert not hasattr(model.predict(x), 'kept') and layer.training
+    assert not hasattr(lstm(x, *inputs(4)[1:], keep=False), 'kept')
 
 @pytest.mark.parametrize('k', PAIRS)
 def test_pieces_make_the_whole(k):
