@@ -9,6 +9,7 @@ __all__ = ['kaiming', 'mlp', 'SGD', 'Adam', 'accuracy', 'History', 'fit', 'plot_
 import hashlib, json, math, os, secrets, shutil, signal, threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from weakref import ref
 import torch
 from torch import Tensor
 from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
@@ -92,7 +93,7 @@ def _unfit(me, params, grads, used, versions):
         if g.layout is not p.layout or g.device != p.device or p.requires_grad:
             raise DtypeError(f'{me}: params[{k}].g is {g.layout} on {g.device}, want {p.layout} on '
                              f'{p.device}, and a parameter that autograd does not watch')
-        if g is used[k] and _versions([g]) == versions[k:k + 1]:
+        if used[k] and g is used[k]() and _versions([g]) == versions[k:k + 1]:
             raise OrderError(f'{me}: params[{k}].g has been used by the step before; run backward '
                              'first (or go the same way again with a clone of it)')
 
@@ -119,11 +120,12 @@ class _Optimizer:
         for p,g,old in zip(self.params, grads, self._used):
             if not (isinstance(g, Tensor) and g.shape == p.shape and g.dtype is p.dtype
                     and g.layout is p.layout and g.get_device() == p.get_device()
-                    and not g.is_meta and not p.requires_grad and g is not old):
+                    and not g.is_meta and not p.requires_grad and not (old and g is old())):
                 _unfit(type(self).__name__, self.params, grads, self._used, self._then)
         self.t += 1
         self.update(grads)
-        self._used,self._then = grads,_versions(grads)
+        self._used,self._then = [ref(g) for g in grads],_versions(grads)    # keeps none alive
+    def __getstate__(self): return vars(self) | {'_used': [None] * len(self.params)}   # of a copy
 
 # %% ../nbs/10_training.ipynb #e5f088b7
 class SGD(_Optimizer):

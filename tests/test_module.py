@@ -1,5 +1,5 @@
 """Modules that hold anything: what is learned, what is kept, what must not change by the way."""
-import copy, pickle
+import copy, pickle, weakref
 from collections import deque
 import pytest, torch
 from torch.testing import assert_close
@@ -177,6 +177,21 @@ def test_a_loop_without_the_forward_pass():
     model(x, y); model.backward(); opt.step()
     with pytest.raises(RuntimeError, match='changed in place'): model.backward()
     with pytest.raises(RuntimeError, match='used by the step before'): opt.step()
+
+@pytest.mark.parametrize('kind', [SGD, Adam])
+def test_a_step_keeps_no_gradient_alive(kind):
+    "The next way back may reuse the memory; an optimizer can still be copied."
+    model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
+    opt = kind(model.parameters(), 0.1)
+    model(x, y); model.backward(); opt.step()
+    with pytest.raises(RuntimeError, match='used by the step before'): opt.step()
+    for again in copy.deepcopy(opt), pickle.loads(pickle.dumps(opt)):
+        for p in again.params: p.g = torch.ones_like(p)
+        again.step()
+    old = [weakref.ref(p.g) for p in opt.params]
+    for p in opt.params: p.g = torch.ones_like(p)
+    assert not any(r() is not None for r in old)
+    opt.step()
 
 def test_inference_mode():
     with torch.inference_mode():
