@@ -120,6 +120,21 @@ def test_sync_check(project, capsys):
     sync.main(root=project)
     assert stale() == [] and 'github/someone/' in (project/'README.md').read_text()
 
+def test_what_is_printed_in_pieces_is_joined(project, capsys):
+    "However a kernel cuts what a cell prints, it is saved alike; other outputs stay in between."
+    path, made = project/'nbs'/'index.ipynb', []
+    for pieces in ['a\nb\n'], ['a\n', 'b\n'], ['a', '\n', 'b', '\n']:
+        outs = [*map(stream, pieces), stream('no', 'stderr'), stream('c'), stream('d'), PICTURE]
+        book = nbformat.read(path, as_version=4)
+        book.cells[2].outputs = outs
+        nbformat.write(book, path)
+        assert sync.main(root=project) == 0 and sync.main(check=True, root=project) == 0
+        made.append(nbformat.read(path, as_version=4).cells[2].outputs)
+    assert made[0] == made[1] == made[2]
+    assert [o.get('text') for o in made[0]] == ['a\nb\n', 'no', 'cd', None]
+    text = path.read_text(encoding='utf-8')
+    assert sync.joined(text) is text
+
 def test_links_to_the_project():
     cfg = sync.settings()
     old = f"https://github.com/old/{cfg['repo']}/blob/old/nbs/a.ipynb"

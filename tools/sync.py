@@ -1,5 +1,6 @@
 """Make README.md from nbs/index.ipynb, every link to this project and the set-up cell of each
-notebook from settings.ini, and what notebooks take from chapters (see course.py).
+notebook from settings.ini, and what notebooks take from chapters (see course.py); join what a cell
+has printed, which a kernel hands over in pieces that differ from run to run.
 
 `python tools/sync.py` writes what is out of date, `--check` names it and exits with 1.
 A link is ours when it is an "Open In Colab" badge or names our repository on GitHub. The README's
@@ -58,6 +59,19 @@ def set_up(text, cfg) -> str:
     old.source = setup(cfg)
     return nbformat.writes(nb) + '\n'
 
+def joined(text) -> str:
+    "The JSON of a notebook in which neighbouring outputs to one stream are one output."
+    nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    changed = False
+    for c in nb.cells:
+        outs = []
+        for o in c.get('outputs', []):
+            last = outs[-1] if outs else {}
+            if o.output_type == 'stream' and o.name == last.get('name'): last.text += o.text
+            else: outs.append(o)
+        if len(outs) < len(c.get('outputs', [])): c.outputs,changed = outs, True
+    return nbformat.writes(nb) + '\n' if changed else text
+
 def relink(text, name, cfg) -> str:
     "`text` of the file `name` with its links to this project as settings.ini has them."
     text = re.sub(r'\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)', lambda m: badge(name, cfg), text)
@@ -101,7 +115,7 @@ def wanted(root=ROOT) -> dict:
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
-    files |= {p: made(p.stem, set_up(x, cfg), root) for p, x in files.items()
+    files |= {p: made(p.stem, joined(set_up(x, cfg)), root) for p, x in files.items()
               if p.suffix == '.ipynb'}
     books = {p: x for p, x in files.items() if p.stem.startswith('answers_')}
     answers = root/cfg['lib_path']/'answers'
