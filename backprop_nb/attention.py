@@ -25,11 +25,11 @@ def _who_sees(name, mask, q, k):
     _dense(name, 'mask', mask)
     if mask.dtype is not torch.bool:
         raise DtypeError(f'{name}: mask is {mask.dtype}, want torch.bool, True where one may look')
-    try: fit = torch.broadcast_shapes(mask.shape, scores) == scores
+    try: fit = mask.dim() > 1 and torch.broadcast_shapes(mask.shape, scores) == scores
     except RuntimeError: fit = False
     if not fit:
-        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want one that broadcasts to '
-                         f'the scores {tuple(scores)}')
+        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])} or '
+                         f'another that broadcasts to the scores {tuple(scores)}')
     blind = ~mask.any(-1, keepdim=True)
     return (mask | blind, blind) if blind.any() else (mask, None)
 
@@ -276,10 +276,11 @@ def silu(x:Tensor, # any shape
 def silu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
               out:Tensor, # what went out; `out.g` is the upstream gradient
              )->None:
-    "Gradient of `silu`: out.g (out + s (1 - out)) with s = sigmoid(inp). Raises as it does."
+    "Gradient of `silu`: out.g (s + out (1 - s)) with s = sigmoid(inp). Raises as it does."
     fits('silu_grad', 'inp ..., out ...', inp, out)
     x,z,g = _wide(inp, out, upstream(out, 'silu_grad'))
-    inp.g = torch.addcmul(z, x.sigmoid(), 1 - z).mul_(g).to(inp.dtype)
+    s = x.sigmoid()
+    inp.g = torch.addcmul(s, z, 1 - s).mul_(g).to(inp.dtype)
 
 # %% ../nbs/15_attention.ipynb #a1500085
 class Gelu(Module):
