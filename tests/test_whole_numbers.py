@@ -68,6 +68,12 @@ def normed(norm):
         return norm(**whole)(torch.arange(24.).view(4, 6))
     return call
 
+QKV = rand(2, 5, 4), rand(2, 5, 4), rand(2, 5, 3)
+
+def attended(**whole):
+    torch.manual_seed(0)
+    return Attention(**{'width': 6, **whole})(torch.arange(60.).view(2, 5, 6) / 60)
+
 CONV, MAX, AVG = {'stride': 2, 'padding': 1}, {'size': 2, 'stride': 1}, {'size': 2, 'stride': 1}
 CALLS = {  # of each function the call, and a number for each parameter that wants a whole one
     'two_moons': (two_moons, {'n': 20, 'seed': 3}),
@@ -77,6 +83,11 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
     'mlp': (seeded(lambda n: [p for l in mlp(n, n) for p in l.parameters()]), {'sizes': 3}),
     'LayerNorm': (normed(LayerNorm), {'d': 6}), 'RMSNorm': (normed(RMSNorm), {'d': 6}),
     'BatchNorm': (normed(BatchNorm), {'C': 6}),
+    'attention_blocks': (lambda **k: attention_blocks(*QKV, True, **k), {'size': 2}),
+    'attention_blocks_grad': (back(lambda *a, **k: attention_blocks(*a, True, **k),
+                                   lambda *a, **k: attention_blocks_grad(*a, True, **k), *QKV),
+                              {'size': 2}),
+    'Attention': (attended, {'width': 6, 'heads': 3}),
     'fit': (fitted, {'epochs': 2, 'batch_size': 2, 'seed': 3}),
     'conv2d': (lambda **k: conv2d(IMAGES, FILTERS, BIASES, **k), CONV),
     'conv2d_grad': (back(conv2d, conv2d_grad, IMAGES, FILTERS, BIASES), CONV),
