@@ -46,7 +46,7 @@ setup(
         'Typing :: Typed',
     ],
     packages=[cfg['lib_path'], f"{cfg['lib_path']}.answers"],
-    package_data={cfg['lib_path']: ['py.typed', 'mnist_sample/*', 'text/*', 'answers/*.md']},
+    package_data={cfg['lib_path']: ['py.typed', '*.md', '*/*.md', 'mnist_sample/*', 'text/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split()},

@@ -1,5 +1,5 @@
 "The checker names what is wrong, passes what is right, and every exercise stands in its chapter."
-import inspect, re, shlex, shutil, subprocess, sys
+import inspect, linecache, re, shlex, shutil, subprocess, sys
 import nbformat, pytest, torch
 import slips
 from run_course import ROOT
@@ -55,7 +55,7 @@ def test_planted_slips_are_named(ex):
 
 @pytest.mark.parametrize('k', range(3))
 def test_nonsense_is_not_diagnosed(ex, k):
-    if isinstance(ex, Other): pytest.skip('its answers are no plain functions')
+    if type(ex) is Other: pytest.skip('its answers are no plain functions')
     answer = nonsense(ex, k)
     verdict = diagnose(ex.name, answer, search=False)  # it would find the line that spoils it
     assert (verdict.state, verdict.slips) == ('not yet', ())
@@ -105,6 +105,44 @@ def test_a_chapter_does_not_show_its_solutions():
         if not ex.forward: continue
         body = _source(ex.solution).split('\n', 1)[-1]
         assert not any(re.sub(r'\s', '', body) in c for c in code), ex.name
+
+# ---- what is seen without the table
+
+def defined(code, name):
+    "What `code` defines under a name, as in a cell whose text is kept."
+    file = f'<exercise {len(linecache.cache)}>'
+    linecache.cache[file] = len(code), None, code.splitlines(True), file
+    exec(compile(code, file, 'exec'), space := _space())
+    return space[name]
+
+GIVEN = [n for n in ALL if ALL[n].given]
+
+@pytest.mark.parametrize('name', GIVEN)
+def test_the_code_of_the_question_is_not_written_yet(name):
+    ours = re.findall(r'^def (\w+)', ALL[name].given, re.M)[-1]
+    for code in ALL[name].given, '# a comment\n' + ALL[name].given.replace(ours, 'renamed'):
+        f = defined(code, 'renamed' if 'renamed' in code else ours)
+        assert str(diagnose(name, f)) == f'{name} not written yet: {STILL}'
+
+@pytest.mark.parametrize('line', ['torch.where(inp > 0, out.g, inp*0)', 'out.sign() * out.g'])
+def test_other_code_with_the_same_numbers_is_written(line):
+    v = diagnose('04.3', defined(f'def f(inp, out): inp.g = {line}', 'f'))
+    assert (v.state, v.slips) == ('not yet', (STILL,)) and 'the lines have changed' in v.text
+
+def test_every_row_of_code_to_mend_has_the_code():
+    assert GIVEN == [n for n in ALL if STILL in [says for _, says in ALL[n].slips]]
+
+@pytest.mark.parametrize('answer, named', [
+    (24770, True), (24970, True), (94790, True), (24680, False), (2479, False), (24790.5, False)])
+def test_one_digit(answer, named):
+    assert ('digit' in diagnose('07.1', answer).slips) == named
+
+def test_a_gradient_that_no_layer_has_written():
+    class Chain(ALL['07.4'].solution):
+        def bwd(self, out, inp):
+            for layer in self.layers[:1:-1]: layer.backward()
+    v = diagnose('07.4', Chain, search=False)
+    assert v.slips == (('not written', 'inp.g'),) and v.text == 'inp.g is not written.'
 
 NAME = '04.2'
 

@@ -134,9 +134,17 @@ MADE = {  # in which notebook: lines of what kind are made, and by what
     'teachers': [(r'\|', teachers_table)]}
 
 def questions(nb) -> dict:
-    "The cells that ask the exercises of a chapter, by their first line; links lead into it."
-    asked = [c for c in nb.markdown if re.match(r'### \d\d\.\d ', c)]
-    return {q.split('\n')[0][1:]: re.sub(r'\]\(#', f']({nb.name}.ipynb#', q[1:]) for q in asked}
+    """The cells that ask the exercises of a chapter, by their first line, each with the code that
+    is to be mended, where there is some; links lead into the chapter."""
+    found = {}
+    for c in nb.cells:
+        if re.match(r'### \d\d\.\d ', c.source):
+            head = c.source.split('\n')[0][1:]
+            found[head] = re.sub(r'\]\(#', f']({nb.name}.ipynb#', c.source[1:])
+        stub = re.sub(r"^check\('\d\d\.\d', .*\n?", '', c.source, flags=re.M).strip()
+        if stub != c.source and not re.search(r'\.\.\.$|NotImplementedError', stub, re.M) and \
+                re.search('^def ', stub, re.M): found[head] += f'\n\n```python\n{stub}\n```'
+    return found
 
 def ask(nb, name, root) -> bool:
     "Put the questions of its chapter into a notebook of answers; has anything changed?"
@@ -162,6 +170,12 @@ def book(text) -> str:
     cells = nbformat.reads(text, as_version=nbformat.NO_CONVERT).cells
     text = '\n\n'.join(c.source for c in cells if c.cell_type == 'markdown')
     return text[text.index('\n## ') + 1:] + '\n'
+
+def tables(text) -> str:
+    "What the package keeps of the checker's notebook: its tables, each below its name."
+    cells = nbformat.reads(text, as_version=nbformat.NO_CONVERT).cells
+    found = [re.search(r'^\*\*\w+\*\*\n\n\|.*', c.source, re.M | re.S) for c in cells]
+    return '\n\n'.join(m[0] for m in found if m) + '\n'
 
 def fold(nb) -> bool:
     "Let Jupyter hide the code of cells that say `#| fold Show ...`; has anything changed?"

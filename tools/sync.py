@@ -11,7 +11,7 @@ import posixpath, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 import nbformat
-from course import book, made
+from course import book, made, tables
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,6 +120,8 @@ def wanted(root=ROOT) -> dict:
     books = {p: x for p, x in files.items() if p.stem.startswith('answers_')}
     answers = root/cfg['lib_path']/'answers'
     files |= {answers/f"{p.stem.removeprefix('answers_')}.md": book(x) for p, x in books.items()}
+    if nbs/'checker.ipynb' in files:
+        files[root/cfg['lib_path']/'checker.md'] = tables(files[nbs/'checker.ipynb'])
     index = nbs/cfg['readme_nb']
     files |= {p: None for p in (nbs/'images').glob('index-*')}
     files |= {root/p: x for p, x in readme(nbformat.reads(files[index], as_version=4), cfg).items()}

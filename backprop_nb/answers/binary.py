@@ -73,7 +73,7 @@ def _rare(z, targ, c):
 def _rare_points(N):
     return _far(N, 1), (torch.rand(N) < 0.5).long(), 1.5 + 8 * torch.rand(()).item()
 
-@Gradient('08.4', _rare_points, _rare, sizes=[dict(N=N) for N in (1, 1, 1, 2, 3, 5, 8, 13)])
+@Gradient('08.4', _rare_points, _rare, [1, 1, 1, 2, 3, 5, 8, 13])
 def _rare_grad(inp, targ, c, out=None):
     up = 1 if out is None else upstream(out)
     p = sigmoid(inp)

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/answers_02_gradcheck.ipynb #78756e9b
 import math
 import torch
-from ..checker import Function, Other, Slip, Paper
+from ..checker import Function, Paper, Slip
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #13936ebb
 @Paper('02.1')
@@ -46,7 +46,7 @@ def _two_functions(N, kind):
     return tuple(map(t, pairs[kind]))
 
 _FIRST = [1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3]
-_PAIRS = [dict(N=N, kind=k) for k,N in enumerate(_FIRST)]
+_PAIRS = [(N, kind) for kind,N in enumerate(_FIRST)]
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #9b7c5162
 @Function('02.3', _two_functions, _PAIRS)
@@ -62,32 +62,23 @@ def _worst(got, want):
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #da22cc39
 class _Bumpy:
-    "A function of a tensor of any shape, which counts its calls."
+    "A function of a tensor of any shape, which can be called twice."
     def __init__(self): self.a,self.calls = round(torch.rand(()).item() + 1, 2),0
     def __call__(self, x):
         self.calls += 1
+        if self.calls > 2:
+            raise Slip('odd', 'it calls f more than twice; two calls are enough, for any x')
         return (self.a * x**3).sum() + x.sum()**2
     def __repr__(self): return f'({self.a} * x**3).sum() + x.sum()**2'
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
-def _along(**sizes):
-    x,g,v = (torch.randn(*sizes.values()) for _ in range(3))
+def _along(N, d=0, m=0):
+    x,g,v = (torch.randn([n for n in (N, d, m) if n]) for _ in range(3))
     return _Bumpy(), x, g, v, round(0.05 + 0.1 * torch.rand(()).item(), 3)
 
-def _both(slopes, args, upstream):
-    "The two slopes by name."
-    x = args[1].clone()
-    got = slopes(*args)
-    if not torch.equal(args[1], x): raise Slip('wrote into an input', 'x')
-    calls = args[0].calls
-    if calls > 2: raise Slip('odd', f'it calls f {calls} times; two calls are enough, for any x')
-    pair = isinstance(got, (tuple, list)) and len(got) == 2
-    return dict(zip(('measured', 'predicted'), got)) if pair else got
-
 # %% ../../nbs/answers_02_gradcheck.ipynb #a0d0ed7a
-_ALONG = [dict(zip('Ndm', s)) for s in [(1,), (2,), (2, 1), (2, 2), (3, 2), (3, 5), (2, 3, 4)]]
-
-@Other('02.4', _both, _along, _ALONG)
+@Function('02.4', _along, [1, 2, (2, 1), (2, 2), (3, 2), (3, 5), (2, 3, 4)],
+          returns=('measured', 'predicted'), kept=('x',))
 def _slopes(f, x, g, v, h):
     step = h * v
     up = f(x + step)

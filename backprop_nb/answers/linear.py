@@ -35,15 +35,13 @@ def _layer_shapes():
 # %% ../../nbs/answers_05_linear.ipynb #05-2-sol0
 def _rows_linear(inp, w): return inp @ w.t()
 
-@Gradient('05.2', lambda N, d, m: (torch.randn(N, d), torch.randn(m, d)), _rows_linear)
+@Gradient('05.2', 'N d, m d', _rows_linear)
 def _rows_linear_grad(inp, out, w):
     inp.g = out.g @ w
     w.g = out.g.t() @ inp
 
 # %% ../../nbs/answers_05_linear.ipynb #05-3-sol0
-def _layer(N, d, m): return torch.randn(N, d), torch.randn(d, m), torch.randn(m)
-
-@Gradient('05.3', _layer, lin)
+@Gradient('05.3', 'N d, d m, m', lin)
 def _row_loop_grad(inp, out, w, b):
     inp.g,w.g,b.g = torch.zeros_like(inp), torch.zeros_like(w), torch.zeros_like(b)
     for i in range(len(inp)):
@@ -54,10 +52,7 @@ def _row_loop_grad(inp, out, w, b):
 # %% ../../nbs/answers_05_linear.ipynb #05-4-sol0
 def _scores(inp, w): return inp @ w @ inp.t()
 
-_SCORE_SIZES = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2), (2, 5), (5, 3),
-                                           (4, 4)]]
-
-@Gradient('05.4', lambda N, d: (torch.randn(N, d), torch.randn(d, d)), _scores, _SCORE_SIZES)
+@Gradient('05.4', 'N d, d d', _scores)
 def _scores_grad(inp, out, w):
     left = out.g @ inp @ w.t()
     right = out.g.t() @ inp @ w

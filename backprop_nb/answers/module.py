@@ -8,7 +8,8 @@ __all__ = []
 # %% ../../nbs/answers_07_module.ipynb #84f936e6
 from inspect import signature
 import torch
-from ..checker import NotWritten, Other, Slip, Paper, _close, _empty, _no_return
+from ..checker import (MISSING, NotWritten, Other, Paper, Slip, _close, _empty,
+                                 _lay, _no_return, _untouched, _written)
 from ..module import Lin, Module, Relu
 
 # %% ../../nbs/answers_07_module.ipynb #bd318792
@@ -53,35 +54,31 @@ def _of_autograd(upstream, inp, weights, forward):
     return {'out': out.detach(), **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
 
 # %% ../../nbs/answers_07_module.ipynb #bc84ac34
-def _sent_back(module, upstream, inp, weights, forward, when=''):
+def _sent_back(module, upstream, inp, weights, right):
     "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
     if 'out' in [*signature(module.bwd).parameters][1:]: raise Slip('odd', _OUT_FIRST)
     held,out = {'inp': inp, **weights}, module(inp)
     if out is None or out is ...: _no_return(module.forward)
-    right = _of_autograd(upstream, inp, weights, forward)
     if not _close(out, right['out']): return right | {'out': out} # then the way back says little
-    up = held['out.g'] = out.g = upstream(out)
-    for t in held.values(): t.g = torch.rand_like(t)
-    old = {n: (t.clone(), t.g, t.g.clone()) for n,t in held.items()}
-    module.bwd(out, inp)
-    changed = [n for n,t in held.items() if not torch.equal(t, old[n][0])]
-    if changed or out.g is not up: raise Slip('wrote into an input', [*changed, 'out.g'][0])
-    held.pop('out.g')
-    stale = [n for n,t in held.items()
-             if t.g is None or t.g is old[n][1] and torch.equal(t.g, old[n][2])]
-    if stale and _empty(module.bwd): raise NotWritten
-    if stale and held[stale[0]].grad is not None: raise Slip('grad', '')
-    if stale: raise Slip('not written', f'{stale[0]}.g{when}')
+    up = out.g = upstream(out)
+    laid = _lay(held)
+    with _untouched(**held, **{'out.g': up}): module.bwd(out, inp)
+    if out.g is not up: raise Slip('wrote into an input', 'out.g')
+    grads = dict.fromkeys(held, MISSING) | _written(held, laid)
+    left = [held[n] for n,g in grads.items() if g is MISSING]
+    if left and _empty(module.bwd): raise NotWritten
+    if left and left[0].grad is not None: raise Slip('grad', '')
     names = {id(t): n for n,t in weights.items()}
     found = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
-    return {'out': out, **{f'{n}.g': t.g for n,t in held.items()}, 'parameters()': found or 'none'}
+    return {'out': out, **{f'{n}.g': g for n,g in grads.items()}, 'parameters()': found or 'none'}
 
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):
     w,inp = args
-    return _sent_back(_made(answer, w), upstream, inp, dict(w=w), lambda x, own: x @ own['w'])
+    right = _of_autograd(upstream, inp, dict(w=w), lambda x, own: x @ own['w'])
+    return _sent_back(_made(answer, w), upstream, inp, dict(w=w), right)
 
-@Other('07.3', _run_no_bias, lambda N, d, m: (torch.randn(d, m), torch.randn(N, d)))
+@Other('07.3', _run_no_bias, 'd m, N d')
 class _NoBias(Module):
     def __init__(self, w): self.w = w
     def forward(self, inp): return inp @ self.w
@@ -116,31 +113,32 @@ def _through(x, own, stack):
 
 def _joined_grads(got, weights, when):
     "One entry for the gradients of all parameters."
-    grads = [got[f'{n}.g'].flatten() for n in weights]
+    grads = {n: got[f'{n}.g'] for n in weights}
+    lost = ', '.join(n for n,g in grads.items() if g is MISSING)
+    joined = f'{MISSING}: {lost}' if lost else torch.cat(
+        [torch.zeros(0), *(g.flatten() for g in grads.values())])
     rest = {f'{n}{when}': x for n,x in got.items() if n[:-2] not in weights}
-    return rest | {f"the parameters' .g{when}": torch.cat([torch.zeros(0), *grads])}
+    return rest | {f"the parameters' .g{when}": joined}
 
 # %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
     x,stack = args[1:]
     weights = {f'layers[{k}].{n}': t for k,ts in enumerate(stack) for n,t in zip('wb', ts)}
-    def forward(inp, own): return _through(inp, own, stack)
-    chain,found,right = _made(answer, _layers(_own(answer), stack)), {}, True
+    chain,found,same = _made(answer, _layers(_own(answer), stack)), {}, True
     for when,inp in ('', x), (' in the second pass', torch.cat([-x, x[:1]])):
-        want = got = _of_autograd(upstream, inp, weights, forward)
-        try: got = _sent_back(chain, upstream, inp, weights, forward, when) if right else want
+        right = _of_autograd(upstream, inp, weights, lambda x, own: _through(x, own, stack))
+        try: got = _sent_back(chain, upstream, inp, weights, right) if same else right
         except Exception as e:
             if not when or isinstance(e, (Slip, NotWritten)): raise
             raise Slip('odd', f'{when[1:]} it raises {type(e).__name__}: {e}') from e
-        right = all(_close(got[n], want[n]) for n in want)
+        same = all(_close(got[n], right[n]) for n in right)
         found |= _joined_grads(got, weights, when)
     return found
 
 # %% ../../nbs/answers_07_module.ipynb #d8f63994
-_DEEP = [dict(N=N, n=n) for N,n in [(1, 1), (4, 2), (5, 2), (4, 3), (6, 3), (4, 4), (5, 5), (7, 6)]]
-
-@Other('07.4', _run_chain, _stack, sizes=_DEEP)
+@Other('07.4', _run_chain, _stack,
+       [(1, 1), (4, 2), (5, 2), (4, 3), (6, 3), (4, 4), (5, 5), (7, 6)])
 class _Chain(Module):
     def __init__(self, layers): self.layers = layers
     def forward(self, inp):

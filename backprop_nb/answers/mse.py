@@ -19,7 +19,7 @@ def _three_guesses():
     return up * rate * misses
 
 # %% ../../nbs/answers_03_mse.ipynb #03-2-sol0
-_LOSS_SIZES = [dict(N=N) for N in (1, 2, 3, 6, 9)]
+_LOSS_SIZES = [1, 2, 3, 6, 9]
 
 def _guesses(N):
     "Guesses and targets; from the fifth guess on they miss wildly."
@@ -61,7 +61,7 @@ def _misses(N):
     miss = delta * torch.randn(N)
     return (targ + miss)[:,None] + 1000 * (torch.arange(N)[:,None] == 6), targ, delta
 
-@Gradient('03.4', _misses, _huber, [*_LOSS_SIZES, dict(N=20)], alone=True)
+@Gradient('03.4', _misses, _huber, [*_LOSS_SIZES, 20], alone=True)
 def _huber_grad(inp, targ, delta, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]

@@ -28,10 +28,7 @@ def _five_gradients():
     return dict(b2=b2_g, w2=w2_g, b1=b1_g, w1=w1_g, x1=x1_g)
 
 # %% ../../nbs/answers_06_network.ipynb #06-2-sol0
-def _network_inputs(N, d, m):
-    return [torch.randn(s) for s in [(N, d), (N, 1), (d, m), (m,), (m, 1), (1,)]]
-
-@Function('06.2', _network_inputs)
+@Function('06.2', 'N d, N 1, d m, m, m 1, 1')
 def _names_right(x, y, w1, b1, w2, b2):
     u1 = x @ w1 + b1
     u2 = u1.relu()
@@ -51,12 +48,7 @@ def _names_right(x, y, w1, b1, w2, b2):
 # %% ../../nbs/answers_06_network.ipynb #06-3-sol0
 def _residual(inp, w, b): return inp + torch.relu(inp @ w + b)
 
-_SQUARE_SIZES = [dict(N=N, d=d) for N,d in [(1, 1), (2, 1), (1, 2), (3, 2), (4, 4), (5, 3),
-                                            (2, 7)]]
-
-def _square(N, d): return torch.randn(N, d), torch.randn(d, d), torch.randn(d)
-
-@Gradient('06.3', _square, _residual, _SQUARE_SIZES)
+@Gradient('06.3', 'N d, d d, d', _residual)
 def _residual_grad(inp, out, w, b):
     z = inp @ w + b
     is_open = z > 0
@@ -69,7 +61,7 @@ def _residual_grad(inp, out, w, b):
 # %% ../../nbs/answers_06_network.ipynb #06-4-sol0
 def _tied(inp, w): return torch.relu(inp @ w) @ w.t()
 
-@Gradient('06.4', lambda N, d, m: (torch.randn(N, d), torch.randn(d, m)), _tied)
+@Gradient('06.4', 'N d, d m', _tied)
 def _tied_grad(inp, out, w):
     z = inp @ w
     a = z.relu()

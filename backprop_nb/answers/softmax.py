@@ -20,7 +20,7 @@ def _three_scores():
     return (p - y) / N
 
 # %% ../../nbs/answers_09_softmax.ipynb #ad2e8eb9
-_NC = [dict(N=N, C=C) for N,C in [(1, 2), (2, 2), (2, 3), (1, 4), (3, 3), (5, 3), (7, 5), (4, 6)]]
+_NC = [(1, 2), (2, 2), (2, 3), (1, 4), (3, 3), (5, 3), (7, 5), (4, 6)]
 
 def _digits(N, C):
     "Scores and labels; of six classes large scores, with ties, in rows that lie far apart."

@@ -7,8 +7,7 @@ __all__ = []
 
 # %% ../../nbs/answers_10_training.ipynb #fec48a4c
 import torch
-from torch import Tensor
-from ..checker import Other, Paper, Slip
+from ..checker import Function, Other, Paper, Slip
 
 # %% ../../nbs/answers_10_training.ipynb #77c6be9a
 @Paper('10.1')
@@ -24,14 +23,6 @@ def _three_steps():
     return w3
 
 # %% ../../nbs/answers_10_training.ipynb #56245315
-def _named(*names):
-    "Run a function that returns several things, and give them names."
-    def how(answer, args, upstream):
-        got = answer(*args)
-        if got is None or got is ... or isinstance(got, dict): return got
-        return dict(zip(names, [got] if isinstance(got, (Tensor, float)) else got))
-    return how
-
 def _between(low, high): return round(low + (high - low) * torch.rand(()).item(), 2)
 
 def _adam_args(N, d, m):
@@ -43,7 +34,7 @@ def _adam_args(N, d, m):
     return p, g, mean, squares, N, *settings
 
 # %% ../../nbs/answers_10_training.ipynb #9cbac791
-@Other('10.2', _named('p', 'm', 'v'), _adam_args)
+@Function('10.2', _adam_args, returns=('p', 'm', 'v'))
 def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     m_next = b1*m + (1 - b1)*g
     v_next = b2*v + (1 - b2)*g**2
@@ -53,9 +44,8 @@ def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     return p - step, m_next, v_next
 
 # %% ../../nbs/answers_10_training.ipynb #644363d6
-_CLIPS = [dict(d=d, m=m, short=short) for d,m,short in [
-    (1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10), (3, 3, 2),
-    (4, 2, 7), (2, 2, 0), (6, 8, 4)]]
+_CLIPS = [(1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10),
+          (3, 3, 2), (4, 2, 7), (2, 2, 0), (6, 8, 4)]
 
 def _to_clip(d, m, short):
     "The limit is about `short` tenths of the length, on either side of it; once all is 0."
@@ -64,7 +54,7 @@ def _to_clip(d, m, short):
     return a, b, round(short/10 * torch.cat([a.flatten(), b]).norm().item() * 0.98, 2)
 
 # %% ../../nbs/answers_10_training.ipynb #a044d803
-@Other('10.3', _named('a', 'b'), _to_clip, _CLIPS)
+@Function('10.3', _to_clip, _CLIPS, returns=('a', 'b'))
 def _clip(a, b, most):
     length = (a.square().sum() + b.square().sum()).sqrt()
     scale = min(1, most / length)
