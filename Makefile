@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 STAMP  := .venv/.installed
+LAB    := .venv/.lab
 MIN    := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 
 # An active virtualenv, and whatever else points Python elsewhere, is not ours.
@@ -11,12 +12,13 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 help:
 	@echo "make course   run every notebook in its own fresh kernel, then make the site of them"
 	@echo "make site     make the site of the saved notebooks, nothing is run: _build/site"
-	@echo "make lab      open the course in JupyterLab"
+	@echo "make lab      open the course in JupyterLab; your notebooks are in work/"
 	@echo "make test     check notebooks, package and links (takes some minutes)"
 	@echo "make bench    measure speed and memory against autograd"
 	@echo "make mutants  plant 100 faults in the package's cells; how many are caught?"
 	@echo "make clean    remove what make made: .venv, _build and the like"
-	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python."
+	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python, and"
+	@echo "a small PyTorch, for machines without a GPU of NVIDIA, with make TORCH=cpu."
 
 course: $(STAMP)
 	@$(PY) tools/run_course.py
@@ -25,8 +27,9 @@ course: $(STAMP)
 site: $(STAMP)
 	@$(PY) tools/build_site.py
 
-lab: $(STAMP)
-	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/nbs/index.ipynb \
+lab: $(if $(wildcard $(STAMP)),$(STAMP),$(LAB))
+	@$(PY) tools/work.py
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/work/index.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(STAMP)
@@ -42,12 +45,17 @@ clean:
 	rm -rf .venv _build build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The stamp is there while the set-up is whole: without it, or without its Python, .venv is made anew.
-$(STAMP): settings.ini setup.py pyproject.toml $(if $(realpath $(PY)),,FORCE)
+# A stamp is there while the set-up is whole: without one, or without its Python, .venv is made anew.
+# Jupyter alone is enough for `make lab`; the other set-up has that, too.
+$(STAMP): EXTRA = dev
+$(LAB): EXTRA = lab
+$(STAMP) $(LAB): settings.ini setup.py pyproject.toml $(if $(realpath $(PY)),,FORCE)
 	@$(PYTHON) -c 'import sys; sys.version_info >= tuple(map(int, "$(MIN)".split("."))) or sys.exit( \
 	  "Python $(MIN) or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=/path/to/python")'
-	@test -f $@ -a -x $(PY) || { echo "Setting up .venv; torch is large, the first time takes minutes."; \
+	@test -x $(PY) && test -f $(STAMP) -o -f $(LAB) || { echo "Setting up .venv; torch is large, the first time takes minutes."; \
 	  $(PYTHON) -m venv --clear .venv; }
-	@rm -f $@
-	$(PY) -m pip install -e ".[dev]"
+	@rm -f $(STAMP) $(LAB)
+	$(if $(TORCH),$(PY) -m pip install uv && $(PY) -m uv pip install --python $(PY) \
+	  --torch-backend $(TORCH) torch torchvision)
+	$(PY) -m pip install -e ".[$(EXTRA)]"
 	@touch $@

@@ -49,6 +49,6 @@ setup(
     package_data={cfg['lib_path']: ['py.typed', '*.md', '*/*.md', 'mnist_sample/*', 'text/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={k: cfg[f'{k}_requirements'].split() for k in ('lab', 'dev')},
     zip_safe=False,
 )

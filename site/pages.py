@@ -7,6 +7,7 @@ from network_map import network_map
 from sync import alt
 
 BADGE = re.compile(r'\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)')
+OTHER_BADGES = re.compile(r'^\[!\[(?!Open In Colab)[^]]*\]\([^)]*\)\]\([^)]*\)\n?', re.M)
 AXES = {'title': 'Titles', 'xlabel': 'Across', 'ylabel': 'Up'}
 MARKS = re.compile(r'^#\|.*\n?', re.M)
 MAGIC = re.compile(r'^[%!].*$', re.M)
@@ -66,10 +67,22 @@ def linked(source, names) -> str:
     left_alone = r"```.*?```|\[[^]]*\]\([^)]*\)|^#+ [^\n]*$|PyTorch's(?: own)? `[^`]*`"
     return re.sub(left_alone + r'|(`(\w+(?:\(\))?)`)', link, source, flags=re.S | re.M)
 
+def done(key, words='done') -> str:
+    "A box to tick; the browser keeps what is ticked, by its key (course.js)."
+    return (f'<label class="done"><input type="checkbox" data-done="{key}" disabled> '
+            f'{words}</label>')
+
 def buttons(name, colab) -> str:
-    "Links that run and fetch the notebook, in the place of the badge."
+    "Links that run and fetch the notebook, in the place of the badge; a chapter has a mark."
+    mark = ' ' + done(name[:2]) if name[:2].isdigit() else ''
     return (f'<p class="run headerlink"><a href="{colab}">Open in Colab</a> '
-            f'<a href="_sources/{name}.ipynb" download>Download the notebook</a></p>')
+            f'<a href="_sources/{name}.ipynb" download>Download the notebook</a>{mark}</p>')
+
+def your_turn(source, run) -> str:
+    "The cell that opens the exercises, with the buttons once more, or that asks one, with a mark."
+    source = re.sub(r'^(## Your turn)$', rf'\1\n\n{run}', source, count=1, flags=re.M)
+    return re.sub(r'^(### (\d\d\.\d) .*\n\n\*Difficulty .*)$', lambda m: f'{m[1]}\n\n{done(m[2])}',
+                  source, count=1, flags=re.M)
 
 def places(added, names) -> str:
     "The marks at a cell that adds the names `added` to the package, with links to the reference."
@@ -98,14 +111,19 @@ def opening(cells) -> list:
     if importing: folded(importing)
     return [c for c in cells if c not in importing[1:]]
 
+def keeps_paper(c, before) -> bool:
+    "Is the figure wrong with dark and light turned around: ink on paper, or told as such?"
+    return bool(re.search(r"imshow|show_digits|Greys|'white'|'black'", c.source) or
+                re.search(r'\b(white|black|dark\w*|pale\w*|bright\w*)\b', before + alt(c)))
+
 def coded(c, before, names, pages) -> list:
     "The cells of a page for a code cell, given the Markdown before it."
     added, network = [n for n in exported(c) if n in names], drawn_network(c)
     widths = [o.metadata.get('image/png', {}).get('width', 0)
               for o in c.outputs if 'image/png' in o.get('data', {})]
     if widths:
-        size = 'wide' if max(widths) > 640 else ''
-        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': size}}
+        kinds = ['wide'] * (max(widths) > 640) + ['paper'] * keeps_paper(c, before)
+        c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
     if says := summary(c.source): fold(c, says)
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
@@ -123,28 +141,61 @@ def page(nb, name, names, pages):
         top = next((c for c in cells[at:at + 3] if drawn_network(c)), None)
         if top: network = drawn_network(top); cells.remove(top)
     out, before = [], ''
+    badge = BADGE.search(cells[0].source)
+    run = buttons(name, badge[1]) if badge and name != 'index' else ''
     for c in opening(cells[:at]) + cells[at:]:
         if c.cell_type == 'code': out += coded(c, before, names, pages); continue
         before = c.source
-        c.source = BADGE.sub(lambda m: buttons(name, m[1]), linked(c.source, names))
+        c.source = BADGE.sub(run, linked(OTHER_BADGES.sub('', c.source), names))
+        if name[:2].isdigit(): c.source = your_turn(c.source, run)
         out.append(c)
     if name[:2].isdigit(): out.insert(1, new_markdown_cell(network_map(*network, pages)))
+    if name == 'index': out = without_code(out)
+    if name.startswith('answers_'): out = answers_folded(out)
     nb.cells = out
     return nb
 
+def without_code(cells) -> list:
+    "The front page shows what folded cells give, not their code."
+    hidden = [c for c in cells if 'hide-input' in c.metadata.get('tags', ())]
+    for c in hidden: c.metadata['tags'] = ['remove-input']
+    return [c for c in cells if c not in hidden or c.outputs]
+
+FOLDS = {'**Hints**': 'Hints', '**Derivation**': 'Derivation, code, and what people do wrong'}
+
+def answers_folded(cells) -> list:
+    "Behind each question, its hints and its answer, to be unfolded one after the other."
+    out, inside = [], False
+    for c in [*cells, None]:
+        first = c.source.split('\n')[0] if c and c.cell_type == 'markdown' else ''
+        ends = c is None or first.startswith('## ') or first in FOLDS
+        if inside and ends: out.append(new_markdown_cell('</details>')); inside = False
+        if first in FOLDS:
+            says = f'<details class="answer"><summary>{FOLDS[first]}</summary>'
+            out.append(new_markdown_cell(says))
+            c.source, inside = c.source.removeprefix(first).strip(), True
+        if c is not None: out.append(c)
+    return out
+
+ANSWERS, WORKSHOP = 'practice', 'exercises'  # pages that have others below them
 CONTENTS = {  # the groups of the table of contents; a page that stands in none fails the build
     'Chapters': ['[0-9][0-9]_*'],
-    'Beyond the chapters': ['own', 'demo', 'clinic', 'play', 'teachers'],
-    'To look things up': ['notation', 'formulas', 'reference', 'operation'],
-    'Answers': ['answers_*'],
-    'How answers are checked': ['exercises', 'progress', 'checker', 'one_change', 'faults']}
+    'Beyond the chapters': [ANSWERS, 'play', 'own', 'demo', 'clinic', 'teachers'],
+    'To look things up': ['notation', 'formulas', 'reference', 'operation', WORKSHOP]}
+BELOW = {  # the same below a page, folded
+    ANSWERS: ['answers_*'], WORKSHOP: ['checker', 'one_change', 'faults', 'progress']}
+
+def tree_of(titles, patterns, caption=''):
+    "A table of contents of the pages in {name: title} that fit the patterns."
+    found = [n for pattern in patterns for n in sorted(titles) if fnmatch(n, pattern)]
+    rows = [f'{n[:2]} {titles[n]} <{n}>' if n[0].isdigit() else n for n in found]
+    head = '```{toctree}\n:hidden:\n' + (f':caption: {caption}\n' if caption else '')
+    return '\n'.join([head, *rows, '```']) if rows else ''
 
 def contents(titles):
     "A cell with the table of contents of the pages in {name: title}, chapters with their number."
-    tables = []
-    for caption, patterns in CONTENTS.items():
-        found = [n for pattern in patterns for n in sorted(titles) if fnmatch(n, pattern)]
-        rows = [f'{n[:2]} {titles[n]} <{n}>' if n[0].isdigit() else n for n in found]
-        head = f'```{{toctree}}\n:hidden:\n:caption: {caption}\n'
-        if rows: tables.append('\n'.join([head, *rows, '```']))
-    return new_markdown_cell('\n\n'.join(tables))
+    return new_markdown_cell('\n\n'.join(tree_of(titles, p, c) for c, p in CONTENTS.items()))
+
+def below(titles, name):
+    "The same for the pages below a page."
+    return tree_of(titles, BELOW.get(name, []))

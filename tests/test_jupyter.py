@@ -1,6 +1,6 @@
 "What `make lab` starts, in a real browser: a chapter is opened from the index, all its cells run."
 import json, os, shlex, shutil, signal, socket, subprocess, sys, time
-import nbformat, pytest
+import nbformat, pytest, work
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from outputs import compare
 from run_course import ROOT
@@ -38,7 +38,8 @@ def folder(tmp_path_factory):
     "Notebooks without outputs, a bad one among them, and a set-up of Jupyter that is all ours."
     folder = tmp_path_factory.mktemp('lab')
     shutil.copytree(ROOT/'nbs', folder/'course'/'nbs')
-    for path in (folder/'course'/'nbs').glob('*.ipynb'):
+    work.copy(folder/'course')
+    for path in (folder/'course'/'work').glob('*.ipynb'):
         nb = nbformat.read(path, as_version=4)
         for c in nb.cells:
             if c.cell_type == 'code': c.outputs, c.execution_count = [], None
@@ -47,7 +48,7 @@ def folder(tmp_path_factory):
              new_markdown_cell(r'$\nosuch$ is no command'),
              *map(new_code_cell, ['1 + 1', '1 / 0', '2 + 2'])]
     bad = nbformat.v4.new_notebook(cells=cells, metadata=nb.metadata)
-    nbformat.write(bad, folder/'course'/'nbs'/'bad.ipynb')
+    nbformat.write(bad, folder/'course'/'work'/'bad.ipynb')
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
@@ -91,12 +92,12 @@ def page(chromium, lab):
 
 def shown(page, folder, name):
     "The part of JupyterLab where a notebook is shown, when it is in front and its title is drawn."
-    nb = nbformat.read(folder/'course'/'nbs'/f'{name}.ipynb', as_version=4)
+    nb = nbformat.read(folder/'course'/'work'/f'{name}.ipynb', as_version=4)
     title = nb.cells[0].source.split('\n')[0].lstrip('# ')
     panel = page.locator('.jp-NotebookPanel:not(.lm-mod-hidden)')
     panel = panel.filter(has=page.get_by_role('heading', name=title, level=1))
     panel.wait_for()
-    assert page.url.endswith(f'/lab/tree/nbs/{name}.ipynb')
+    assert page.url.endswith(f'/lab/tree/work/{name}.ipynb')
     return panel
 
 PROMPTS = """panel => {
@@ -163,14 +164,14 @@ def test_formulas_are_there(page, chapter, saved):
 
 def test_what_is_saved_is_what_the_course_has(page, chapter, saved, folder):
     page.keyboard.press('Control+s')
-    path = folder/'course'/'nbs'/f'{CHAPTER}.ipynb'
+    path = folder/'course'/'work'/f'{CHAPTER}.ipynb'
     def fresh():
         nb = nbformat.read(path, as_version=4)
         return all(c.execution_count for c in code_cells(nb)) and nb
     assert not compare(saved, until(fresh, 'the saved notebook'))
 
 def test_a_bad_notebook_is_seen(page, lab, chapter, folder):
-    page.goto(f'{lab}lab/tree/nbs/bad.ipynb')
+    page.goto(f'{lab}lab/tree/work/bad.ipynb')
     panel = run_all(page, shown(page, folder, 'bad'))
     said = [p.strip() for p in panel.locator('.jp-CodeCell .jp-InputPrompt').all_inner_texts()]
     assert said == ['[1]:', '[2]:', '[ ]:']

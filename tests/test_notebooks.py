@@ -85,7 +85,7 @@ def test_public_names_are_in_all():
             assert not lacking, f'{nb.name}: {lacking}; run tools/sync.py and nbdev_export'
 
 def test_chapter_says_what_it_builds_on():
-    for nb in chapters(): assert nb.needs and nb.title and nb.summary
+    for nb in chapters(): assert nb.needs and nb.gives and nb.title and nb.summary
 
 PAIRS = {n: op for n, op in OPS.items() if op.backward.__name__[0] != '_'}  # not made of others
 

@@ -1,10 +1,12 @@
 "The site: built without a warning, it refuses what is broken, and works in a real browser."
-import re, subprocess, sys, threading
+import gzip, re, subprocess, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, quote_plus, urlsplit
 import nbformat, pytest, sync
 from nbformat.v4 import new_markdown_cell, new_notebook
 from build_site import Links
+from course import EXERCISE, Notebook, chapters
 from run_course import ROOT
 
 pytest.importorskip('sphinx')
@@ -67,6 +69,67 @@ def test_reference_and_notebooks_lead_to_each_other(site):
     assert not [u for u in there if tuple(u.split('.html#def-')) not in back]
     some = {'relu', 'relu_grad', 'check_grads', 'Value', 'Model', 'fit', 'conv2d'}
     assert some <= {u.split('#def-')[1] for u in there}
+
+def compressed(path):
+    data = path.read_bytes()
+    return len(data if path.suffix in ('.png', '.woff2') else gzip.compress(data))
+
+def weight(site, name) -> int:
+    "The bytes that a page loads, compressed, without MathJax; each picture counts at once."
+    loads = {urlsplit(u).path for u in Links((site/f'{name}.html').read_text('utf-8')).loads}
+    return sum(compressed(site/u) for u in {*loads, f'{name}.html'}
+               if u and 'tex-svg' not in u and (site/u).is_file())
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_page_is_light(site, name): assert weight(site, name) < 1_000_000
+
+def test_pictures_wait_until_they_are_near(site):
+    for name in '04_relu', 'index':
+        pictures = re.findall(r'<img\b[^>]*_images[^>]*>', (site/f'{name}.html').read_text('utf-8'))
+        assert len(pictures) > 1 or name == 'index'
+        assert ['loading="lazy"' in p for p in pictures] == [k > 0 for k in range(len(pictures))]
+        assert all('height=' in p and 'width=' in p for p in pictures)  # nothing jumps
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_page_says_what_it_is(site, name):
+    "To a search engine, and to whoever gets a link to it."
+    text = (site/f'{name}.html').read_text('utf-8')
+    meta = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)"', text))
+    assert len(meta['description']) > 30 and meta['og:description'] == meta['description']
+    assert meta['og:title'] and meta['og:url'].endswith(f'/{name}.html')
+    assert (site/'_static'/meta['og:image'].rsplit('/', 1)[1]).is_file()
+
+def test_there_is_a_page_for_what_is_not_there(site):
+    links = Links((site/'404.html').read_text('utf-8'))
+    cfg = sync.settings()
+    assert f"{cfg['doc_host']}{cfg['doc_baseurl']}/" in links.links and not links.loads
+
+def test_the_front_page_begins_with_results_and_three_ways(site):
+    text = (site/'index.html').read_text('utf-8')
+    text = text[text.index('<h1>'):]
+    order = [text.index(x) for x in ('<img', 'Start with chapter 00', '>Play<', '>Colab<',
+                                     'make lab', 'network-map')]
+    assert order == sorted(order) and '<div class="cell_input' not in text[:order[-1]]
+
+@pytest.mark.parametrize('name', CHAPTERS)
+def test_the_head_and_the_end_of_a_chapter(site, name):
+    "Minutes, needs, what one can do then; buttons twice; both neighbours by title."
+    text = (site/f'{name}.html').read_text('utf-8')
+    for says in r'Builds on ', r'About \d+ minutes to read and run', 'After it you can':
+        assert re.search(says, text)
+    assert text.count('<p class="run headerlink">') == 2
+    turn = text.index('id="your-turn"')
+    assert text.index('<p class="run', turn) < text.index('<section', turn)
+    marks = re.findall(r'data-done="([\d.]+)"', text)
+    asked = [n for n, *_ in EXERCISE.findall('\n\n'.join(Notebook(ROOT/f'nbs/{name}.ipynb').markdown))]
+    assert marks == [name[:2], name[:2], *asked] and asked
+
+def test_all_exercises_stand_on_one_page(site):
+    text = (site/'practice.html').read_text('utf-8')
+    marks = re.findall(r'data-done="([\d.]+)"', text)
+    assert marks == [n for nb in chapters() for n, *_ in EXERCISE.findall('\n\n'.join(nb.markdown))]
+    contents = (site/'01_data.html').read_text('utf-8')
+    assert re.search(r'href="practice.html">\s*Exercises', contents)
 
 # ---- in a browser
 
@@ -168,9 +231,94 @@ def test_wrong_tex_is_seen(tab, address, site):
 def test_search(tab, address):
     visit(tab, f'{address}/index.html')
     for key in ('Control+k', *'relu', 'Enter'): tab.keyboard.press(key)
-    found = tab.locator('#search-results')
-    for place in ('04_relu.html', 'reference.html#backprop_nb.relu.relu'):
-        found.locator(f'a[href^="{place}"]').first.wait_for()
+    tab.locator('#search-results a[href="04_relu.html"]').wait_for()
+
+ASKED = {
+    'relu': '04', 'mse': '03', 'softmax gradient': '09', 'linear layer': '05', 'transpose': '05',
+    'chain rule': '00', 'finite differences': '02', 'momentum': '10', 'adam': '10', 'sigmoid': '08',
+    'convolution': '11', 'max pool': '11', 'cross entropy': '09', 'batch norm': '12',
+    'dropout': '12', 'embedding': '13', 'lstm': '14', 'vanishing gradients': '14',
+    'two moons': '01', 'check_grads': '02', 'Module': '07', 'forward_and_backward': '06'}
+
+def results(tab, address, query):
+    "[(address, title, snippet)] of what a search finds."
+    tab.goto(f'{address}/search.html?q={quote_plus(query)}')
+    tab.locator('#search-results p').first.wait_for()
+    return tab.eval_on_selector_all('ol.found li', """es => es.map(e => [
+        e.querySelector('a').getAttribute('href'), e.querySelector('a').innerText,
+        e.querySelector('p').innerText])""")
+
+def test_search_finds_the_chapter_first(tab, address):
+    found = {q: results(tab, address, q) for q in ASKED}
+    assert {q: (r[0][0][:2] if r else '') for q, r in found.items()} == ASKED
+    for r in found.values():
+        kinds = [url.startswith('answers_') for url, *_ in r]
+        assert kinds == sorted(kinds)  # answers last
+        said = ' '.join(f'{title} {text}' for _, title, text in r)
+        assert not re.search(r'\\\w|\$|\\\(|Show the|Open in Colab|Report it|Contents', said)
+    assert results(tab, address, 'no-such-word-anywhere') == []
+
+def test_what_is_done_is_kept(tab, address):
+    "A box that is ticked in a chapter is ticked on the page of exercises, and after a reload."
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    def box(key): return tab.locator(f'input[data-done="{key}"]').first
+    box('04.2').check()
+    box('04').check()
+    assert 'is-done' in tab.locator('.bd-links a', has_text='04 ReLU').get_attribute('class')
+    tab.goto(f'{address}/practice.html', wait_until='domcontentloaded')
+    assert box('04.2').is_checked() and not box('04.1').is_checked()
+    assert tab.locator('p.counted').inner_text().startswith('1 of ')
+    box('04.2').uncheck()
+    tab.reload(wait_until='domcontentloaded')
+    assert not box('04.2').is_checked()
+
+def test_a_report_says_where(tab, address):
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    tab.locator('#check-it').evaluate('e => e.scrollIntoView()')
+    tab.route('**/issues/**', lambda r: r.abort())
+    link = tab.locator('.bd-sidebar-secondary a.slip')
+    link.evaluate("e => { e.addEventListener('click', x => x.preventDefault()); e.click() }")
+    query = parse_qs(urlsplit(link.get_attribute('href')).query)
+    assert query['template'] == ['mistake.yml'] and '04_relu.html#check-it' in query['where'][0]
+    forms = {p.name for p in (ROOT/'.github'/'ISSUE_TEMPLATE').glob('*.yml')}
+    asked = tab.eval_on_selector_all('.tell a', 'es => es.map(e => e.href)')
+    assert {parse_qs(urlsplit(u).query)['template'][0] for u in asked} <= forms and len(asked) == 3
+
+def test_answers_unfold_one_by_one(tab, address):
+    tab.goto(f'{address}/answers_04_relu.html', wait_until='domcontentloaded')
+    folds = tab.locator('details.answer')
+    assert folds.count() == 2 * tab.locator('main article h2').count()
+    assert not tab.locator('details.answer div.highlight').first.is_visible()
+    folds.nth(1).locator('summary').first.click()
+    assert folds.nth(1).locator('div.highlight').first.is_visible()
+    assert not folds.nth(3).locator('div.highlight').first.is_visible()
+
+ICONS = """es => es.filter(e => e.offsetParent).map(e => {
+    const style = getComputedStyle(e); return [style.maskImage, e.className] })"""
+
+def test_icons_are_drawn(tab, address):
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    for width in 1280, 390:
+        tab.set_viewport_size({'width': width, 'height': 900})
+        drawn = tab.eval_on_selector_all('.fa-solid, .fas, .fab', ICONS)
+        assert len(drawn) > 3 and all('svg' in mask for mask, _ in drawn), drawn
+
+LETTERS = """es => Math.max(...es.map(e => {
+    const style = getComputedStyle(e), pen = document.createElement('canvas').getContext('2d');
+    pen.font = style.font;
+    return e.clientWidth / pen.measureText('a line of plain English text, not wide').width * 38 }))"""
+
+def test_lines_are_not_too_long(tab, address):
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    assert 60 < tab.eval_on_selector_all('article section > p', LETTERS) < 90
+
+def test_on_paper(tab, address):
+    "What is to be pressed does not print, the lesson does."
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    tab.emulate_media(media='print')
+    for gone in 'p.run', '.tell', '.bd-sidebar-primary', 'label.done':
+        assert not tab.locator(gone).first.is_visible(), gone
+    assert tab.locator('#check-it div.highlight').first.is_visible()
 
 def test_dark_mode(tab, address):
     "The switch makes the paper darker than the ink, and the next page remembers it."
@@ -244,7 +392,7 @@ def test_next_page_and_buttons(tab, address):
     visit(tab, f'{address}/04_relu.html')
     below = tab.eval_on_selector_all('main a', BELOW)
     assert {'03_mse.html', '05_linear.html'} <= set(below)
-    colab, download = [a.get_attribute('href') for a in tab.locator('p.run a').all()]
+    colab, download = [a.get_attribute('href') for a in tab.locator('p.run a').all()][:2]
     assert f']({colab})' in sync.badge('04_relu', sync.settings())
     assert download == '_sources/04_relu.ipynb'
     cells = tab.locator('.cell_input')

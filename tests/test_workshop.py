@@ -1,6 +1,6 @@
 "What GitHub, Binder, a devcontainer, pre-commit and make read is sound, and fits together."
 import json, os, re, shutil, subprocess, sysconfig
-import pytest, yaml
+import pytest, work, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from run_course import ROOT
@@ -164,7 +164,8 @@ def test_devcontainer():
     python = box['customizations']['vscode']['settings']['python.defaultInterpreterPath']
     makefile = read('Makefile')
     assert python == '${containerWorkspaceFolder}/' + re.search('^PY +:= (.*)', makefile, re.M)[1]
-    assert box['postCreateCommand'] == f"make {re.search('^STAMP +:= (.*)', makefile, re.M)[1]}"
+    stamp = re.search('^STAMP +:= (.*)', makefile, re.M)[1]
+    assert box['postCreateCommand'] == f'make {stamp} TORCH=cpu'
     assert box['postAttachCommand'].removeprefix('make ') in TARGETS
 
 def test_binder():
@@ -178,6 +179,42 @@ def test_binder():
     script = read('binder/postBuild')
     assert script.startswith('#!') and os.access(ROOT/'binder'/'postBuild', os.X_OK)
     assert 'pip install --no-deps -e .' in script
+
+def test_a_small_torch_where_there_is_no_gpu():
+    "Each command that sets up a machine of GitHub, and the set-up itself, know of it."
+    flows = [yaml.safe_load(p.read_text('utf-8')) for p in FLOWS.values()]
+    runs = [x for x in every('run', flows) if 'make ' in x]
+    assert runs and all('TORCH=cpu' in x or x == 'make test' for x in runs)
+    said = subprocess.run(['make', '-n', 'lab', 'TORCH=cpu'], cwd=ROOT, capture_output=True,
+                          text=True, check=True).stdout
+    if '-m pip' in said: assert said.index('--torch-backend cpu torch') < said.index('-e ".[')
+
+def test_learners_need_less():
+    lab, dev = [{Requirement(r).name for r in CFG[f'{k}_requirements'].split()}
+                for k in ('lab', 'dev')]
+    assert lab < dev and 'jupyterlab' in lab and not lab & {'sphinx', 'pytest', 'nbdev'}
+
+def test_working_copies(tmp_path, capsys):
+    "What is in work/ is never written over; what is new, or newer, is told."
+    (tmp_path/'nbs').mkdir()
+    def course(name, text): (tmp_path/'nbs'/f'{name}.ipynb').write_text(text)
+    def mine(name): return tmp_path/'work'/f'{name}.ipynb'
+    course('00_a', 'old'); course('01_b', 'old')
+    assert work.copy(tmp_path) == (['00_a', '01_b'], []) and mine('00_a').read_text() == 'old'
+    mine('00_a').write_text('my answers')
+    assert work.copy(tmp_path) == ([], [])
+    course('00_a', 'new'); course('02_c', 'new')
+    assert work.copy(tmp_path) == (['02_c'], ['00_a'])
+    assert mine('00_a').read_text() == 'my answers' and mine('01_b').read_text() == 'old'
+    mine('00_a').rename(mine('00_mine'))
+    assert work.copy(tmp_path) == (['00_a'], []) and mine('00_a').read_text() == 'new'
+    assert mine('00_mine').read_text() == 'my answers'
+
+def test_git_leaves_the_working_copies_alone():
+    said = subprocess.run(['git', 'check-ignore', 'work/04_relu.ipynb'], cwd=ROOT,
+                          capture_output=True, text=True)
+    if (ROOT/'.git').exists(): assert said.stdout.strip() == 'work/04_relu.ipynb'
+    assert 'work' not in re.search(r'^clean:\n\trm -rf (.*)', read('Makefile'), re.M)[1].split()
 
 def test_make_help_and_clean():
     makefile = read('Makefile')

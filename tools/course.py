@@ -1,5 +1,5 @@
 "What the notebooks say of themselves: everything that lists chapters is made from this."
-import ast, re
+import ast, base64, io, re
 from functools import cached_property
 from pathlib import Path
 import nbformat
@@ -35,6 +35,12 @@ class Notebook:
         if not found: raise ValueError(f'{self.name}: its first cell lacks a line "Builds on ..."')
         return found[1]
     @property
+    def gives(self):
+        "What the line `After it you can ...` of the opening says."
+        found = re.search(r'^After it you can (.*)\.$', self.cells[0].source, re.M)
+        if not found: raise ValueError(f'{self.name}: its first cell lacks "After it you can ..."')
+        return found[1]
+    @property
     def module(self):
         "The module that the notebook exports; empty where it exports none."
         return ''.join(re.findall(r'^#\| *default_exp +(\w+)$', '\n'.join(self.code), re.M))
@@ -56,7 +62,7 @@ class Notebook:
     @property
     def minutes(self):
         "To read and run: prose at 150 words a minute, half a minute for a cell of open code."
-        words = sum(len(c.source.split()) for c in self.lesson if c.cell_type == 'markdown')
+        words = sum(len(c.source.split()) for c in self.lesson[1:] if c.cell_type == 'markdown')
         code = [c for c in self.lesson if c.cell_type == 'code' and not summary(c.source)]
         return 5 * round((words/150 + len(code)/2) / 5)
     @property
@@ -94,6 +100,24 @@ def letters(root=ROOT) -> str:
     return '\n'.join([head, line, *[f'| [{nb.number}]({nb.name}.ipynb#in-short) {row}'
                                     for nb in chapters(root) for row in nb.letters]])
 
+EXERCISE = re.compile(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty (\d) of 3, (\d+) minutes', re.M)
+
+def slug(title) -> str:
+    "The anchor of a heading, as GitHub and the site have it."
+    return re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+
+def exercises(mark, root=ROOT) -> str:
+    "All exercises, a table for each chapter; `mark(number)` goes into the first column."
+    tables = []
+    for nb in chapters(root):
+        found = EXERCISE.findall('\n\n'.join(nb.markdown))
+        def link(name): return f'[{name}]({nb.name}.ipynb#{slug(name)})'
+        rows = [(mark(n), link(f'{n} {title}'), f'{hard} of 3', t) for n, title, hard, t in found]
+        tables += [f'## {nb.number} {nb.short}',
+                   table(('done', 'exercise', 'difficulty', 'minutes'), *rows),
+                   f'[Answers to chapter {nb.number}](answers_{nb.name}.ipynb)']
+    return '\n\n'.join(tables)
+
 def exported(source) -> list:
     "The public functions and classes that a cell adds to the package."
     if not re.match(r'#\| export\b', source): return []  # exporti: it has them for itself
@@ -113,12 +137,61 @@ def table(*rows):
     head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
     return '\n'.join([head, '|' + '---|' * len(rows[0]), *body])
 
+PARTS = {  # of the course, by the number of their first chapter
+    '00': 'The ground', '03': 'One network, box by box', '08': 'Classes, training, pictures',
+    '12': 'Depth and text', '17': 'The machine below'}
+
+MINUTES, EXERCISES = (lambda nb: nb.minutes), (lambda nb: nb.exercises)
+
+def parts(root=ROOT) -> dict:
+    "The chapters of each part."
+    found = {part: [] for part in PARTS.values()}
+    for nb in chapters(root):
+        found[next(p for n, p in reversed(PARTS.items()) if n <= nb.number)].append(nb)
+    return {part: nbs for part, nbs in found.items() if nbs}
+
 def index_table(root=ROOT):
-    def added(nb): return [n for n in nb.exports if n.removesuffix('_grad') not in
-                           {*nb.exports} - {n}]  # of a pair, one
-    return table(('chapter', 'what happens there', 'what it adds to the package'),
-                 *[(linked(nb), nb.summary, ', '.join(f'`{n}`' for n in added(nb)))
-                   for nb in chapters(root)])
+    rows = []
+    for part, nbs in parts(root).items():
+        read, work = sum(map(MINUTES, nbs)), sum(map(EXERCISES, nbs))
+        rows.append((f'**{part}**', f'**{read} + {work}**', '', ''))
+        rows += [(linked(nb), f'{nb.minutes} + {nb.exercises}', nb.needs, nb.gives) for nb in nbs]
+    return table(('chapter', 'minutes', 'builds on', 'after it you can'), *rows)
+
+def how_long(root=ROOT):
+    "The sentence on the whole course."
+    nbs = chapters(root)
+    def hours(nbs): return [round(sum(map(f, nbs)) / 60) for f in (MINUTES, EXERCISES)]
+    by_part = [f"{part} {' + '.join(map(str, hours(nbs)))}" for part, nbs in parts(root).items()]
+    return (f'All {len(nbs)} chapters take {hours(nbs)[0]} hours to read and run, and '
+            f"{hours(nbs)[1]} hours of exercises ({'; '.join(by_part)}). The first takes "
+            f'{nbs[0].minutes} minutes.')
+
+def weeks(nbs, n) -> list:
+    "The chapters cut in order into n weeks, so that the longest week is as short as can be."
+    times = [nb.minutes + nb.exercises for nb in nbs]
+    def cut(most):
+        found = [[]]
+        for nb, t in zip(nbs, times):
+            full = found[-1] and sum(b.minutes + b.exercises for b in found[-1]) + t > most
+            if full: found.append([])
+            found[-1].append(nb)
+        return found
+    return next(w for most in range(max(times), sum(times) + 1) if len(w := cut(most)) <= n)
+
+PLANS = {4: '07', 8: '11', 14: '99'}  # weeks of a course, and its last chapter
+
+def plans_table(root=ROOT):
+    "Which chapters in which week, for each plan."
+    plans = [weeks([nb for nb in chapters(root) if nb.number <= last], n)
+             for n, last in PLANS.items()]
+    rows = []
+    for k in range(max(map(len, plans))):
+        books = [plan[k] if k < len(plan) else [] for plan in plans]
+        rows.append((k + 1, *[', '.join(f'[{nb.number}]({nb.name}.ipynb)' for nb in nbs) +
+                              (f': {sum(nb.minutes + nb.exercises for nb in nbs)}' if nbs else '')
+                              for nbs in books]))
+    return table(('week', *[f'{n} weeks' for n in PLANS]), *rows)
 
 def teachers_table(root=ROOT):
     return table(('chapter', 'builds on', 'minutes to read and run', 'minutes of exercises'),
@@ -129,9 +202,12 @@ def star_imports(root=ROOT):
     nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
     return '\n'.join(f'from backprop_nb.{nb.module} import *' for nb in nbs)
 
-MADE = {  # in which notebook: lines of what kind are made, and by what
-    'index': [(r'\|', index_table), (r'from \S+ import \*', star_imports)],
-    'teachers': [(r'\|', teachers_table)]}
+def lines(first): return rf'^{first}.*(?:\n\|.*)*'
+
+MADE = {  # in which notebook: which lines are made, and by what
+    'index': [(lines(r'\| chapter'), index_table), (lines(r'All \d+ chapters'), how_long),
+              (r'^from \S+(?<!\.all) import \*(?:\nfrom \S+ import \*)*', star_imports)],
+    'teachers': [(lines(r'\| week'), plans_table), (lines(r'\| chapter'), teachers_table)]}
 
 def questions(nb) -> dict:
     """The cells that ask the exercises of a chapter, by their first line, each with the code that
@@ -154,15 +230,31 @@ def ask(nb, name, root) -> bool:
         if c.source.startswith('## '): c.source = asked.get(c.source.split('\n')[0], c.source)
     return old != [c.source for c in nb.cells]
 
+def opened(nb, name, root) -> bool:
+    "Say in the opening of a chapter how long it takes; has anything changed?"
+    book, first = Notebook(Path(root)/'nbs'/f'{name}.ipynb'), nb.cells[0]
+    says = f'About {book.minutes} minutes to read and run, {book.exercises} of exercises.'
+    old = first.source
+    first.source = re.sub(r'^(Builds on .*)(\nAbout \d+ minutes.*)?$', rf'\1\n{says}', old, count=1,
+                          flags=re.M)
+    return old != first.source
+
+SITE = 'https://backprop-nb.github.io/backprop_nb'  # sync.py makes both ours
+LICENCE = 'https://github.com/backprop-nb/backprop_nb/blob/main/LICENSE'
+
 def lead_on(nb, name, root) -> bool:
-    "Put a link to the next chapter below the last cell of `Your turn`; has anything changed?"
-    after = [x for x in chapters(root) if x.name > name]
+    "Put links to its neighbours below the last cell of `Your turn`; has anything changed?"
+    others = chapters(root)
+    before, after = [x for x in others if x.name < name], [x for x in others if x.name > name]
     at = [k for k, c in enumerate(nb.cells) if c.source.startswith('progress(')]
     old = [c.source for c in nb.cells]
     nb.cells = [c for c in nb.cells if c.id != 'next-chapter']
-    if after and at:
-        text = f'Next: {linked(after[0])}. {after[0].summary}'
-        nb.cells.insert(at[-1] + 1, new_markdown_cell(text, id='next-chapter'))
+    lines = [f'Next: {linked(x)}. {x.summary}' for x in after[:1]]
+    lines += [f'Before: {linked(x)}.' for x in before[-1:]]
+    lines.append(f'A chapter of [Backpropagation by hand]({SITE}), under the '
+                 f'[Apache 2.0 licence]({LICENCE}).')
+    if others and at:
+        nb.cells.insert(at[-1] + 1, new_markdown_cell('\n\n'.join(lines), id='next-chapter'))
     return old != [c.source for c in nb.cells]
 
 def book(text) -> str:
@@ -188,19 +280,35 @@ def fold(nb) -> bool:
             if want: c.metadata['jupyter'] = want
     return changed
 
+def lighter(nb) -> bool:
+    "Let the pictures among the outputs have at most 256 colours; has anything changed?"
+    changed = False
+    for c in nb.cells:
+        for o in c.get('outputs', []):
+            png = base64.b64decode(o.get('data', {}).get('image/png', ''))
+            if png[25:26] not in (b'\x02', b'\x06'): continue  # of the header: RGB, with alpha
+            from PIL import Image
+            small = io.BytesIO()
+            rgb = Image.open(io.BytesIO(png)).convert('RGB')
+            rgb.quantize(256, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
+            if small.tell() < len(png):
+                o.data['image/png'] = base64.b64encode(small.getvalue()).decode()
+                changed = True
+    return changed
+
 def summary(source) -> str:
     "What stands in the place of a folded cell's code."
     return ''.join(re.findall(r'^#\| *fold +(.*)', source, re.M)[:1])
 
 def made(name, text, root=ROOT) -> str:
-    "The JSON of notebook `name`, its first lines of each kind in `MADE` made from the chapters."
+    "The JSON of notebook `name`, its lines in `MADE` made from the chapters."
     nb = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-    changed = fold(nb)
+    changed = fold(nb) | lighter(nb)
     if name.startswith('answers_'): changed |= ask(nb, name, root)
-    if name[:2].isdigit(): changed |= lead_on(nb, name, root)
+    if name[:2].isdigit(): changed |= opened(nb, name, root) | lead_on(nb, name, root)
     if not changed and name not in MADE: return text
-    for kind, make in MADE.get(name, []) if chapters(root) else []:
-        block = re.compile(rf'(?:^{kind}.*\n)*^{kind}.*', re.M)
+    for block, make in MADE.get(name, []) if chapters(root) else []:
+        block = re.compile(block, re.M)
         cell = next(c for c in nb.cells if block.search(c.source) and
                     (c.cell_type == 'markdown' or c.source.startswith('#|')))
         new = make(root)

@@ -11,12 +11,14 @@ import posixpath, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 import nbformat
-from course import book, made, tables
+from course import book, made, summary, tables
 from nbconvert import MarkdownExporter
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKING = 'CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff'
 LINK = re.compile(r'(\]\(|href="|src=")(?!\w+:|#|/)([^)"#\s]+)')  # the path of a relative link
+NO_INPUT = Config(TagRemovePreprocessor=dict(enabled=True, remove_input_tags=['folded']))
 SETUP = """#| hide
 #| fold Show the set-up
 import os, sys
@@ -75,15 +77,19 @@ def joined(text) -> str:
 def relink(text, name, cfg) -> str:
     "`text` of the file `name` with its links to this project as settings.ini has them."
     text = re.sub(r'\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)', lambda m: badge(name, cfg), text)
+    colab = 'https://colab.research.google.com/github'
+    text = re.sub(rf"{colab}/[\w.-]+/{cfg['repo']}/blob/[\w.-]+/",
+                  f"{colab}/{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/", text)
     site = cfg['doc_host'] + cfg['doc_baseurl']
     text = re.sub(rf"https://[\w.-]+\.github\.io/{cfg['repo']}\b", lambda m: site, text)
     return re.sub(rf"https://github\.com/[\w.-]+/{cfg['repo']}\b(?:/(blob|tree|raw)/[\w.-]+)?",
                   lambda m: cfg['git_url'] + (f"/{m[1]}/{cfg['branch']}" if m[1] else ''), text)
 
 def shown(cell) -> bool:
-    "Is the cell for the README? Hidden ones are not, nor imports and set-up without an output."
+    "Is the cell for the README? Not a hidden one, nor a fold or imports without output."
     if cell.cell_type != 'code': return True
     if re.search(r'^#\| *(hide|default_exp)\b', cell.source, re.M): return False
+    if summary(cell.source): return bool(cell.outputs)
     return bool(cell.outputs) or not re.match(r'(#\|.*\n)*(import|from) ', cell.source)
 
 def alt(cell) -> str:
@@ -97,9 +103,12 @@ def readme(nb, cfg) -> dict:
     nb.metadata['language_info'] = {'name': 'python'}  # nbdev_clean drops it
     alts = [alt(c) for c in nb.cells]
     for c in nb.cells:
-        if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
+        if c.cell_type == 'code':
+            if summary(c.source): c.metadata['tags'] = ['folded']  # its output is for the README
+            c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
         else: c.source = LINK.sub(lambda m: m[1] + posixpath.normpath(f'{nbs}/{m[2]}'), c.source)
-    text, resources = MarkdownExporter().from_notebook_node(nb)
+    exporter = MarkdownExporter(config=NO_INPUT)
+    text, resources = exporter.from_notebook_node(nb)
     files = {}
     for i, (name, data) in enumerate(resources['outputs'].items(), 1):
         new = f'{nbs}/images/index-{i}{posixpath.splitext(name)[1]}'  # the same when cells move
@@ -115,8 +124,8 @@ def wanted(root=ROOT) -> dict:
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
-    files |= {p: made(p.stem, joined(set_up(x, cfg)), root) for p, x in files.items()
-              if p.suffix == '.ipynb'}
+    files |= {p: relink(made(p.stem, joined(set_up(x, cfg)), root), p.stem, cfg)
+              for p, x in files.items() if p.suffix == '.ipynb'}
     books = {p: x for p, x in files.items() if p.stem.startswith('answers_')}
     answers = root/cfg['lib_path']/'answers'
     files |= {answers/f"{p.stem.removeprefix('answers_')}.md": book(x) for p, x in books.items()}

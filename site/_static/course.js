@@ -24,3 +24,58 @@ window.addEventListener('load', async () => {
   await window.MathJax?.startup?.promise;
   document.querySelectorAll('span.math').forEach(keepSignAtFormula);
 });
+
+// What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
+const done = {
+  read() { try { return JSON.parse(localStorage.getItem('done')) ?? {}; } catch { return {}; } },
+  write(all) { try { localStorage.setItem('done', JSON.stringify(all)); } catch { /* it keeps nothing */ } },
+  show() {
+    const all = this.read(), boxes = [...document.querySelectorAll('input[data-done]')];
+    for (const box of boxes) { box.disabled = false; box.checked = box.dataset.done in all; }
+    for (const link of document.querySelectorAll('.bd-links a')) {
+      const number = /^\d\d /.exec(link.textContent)?.[0].trim();
+      if (number) link.classList.toggle('is-done', number in all);
+    }
+    const counted = document.querySelector('p.counted');
+    if (!counted) return;
+    counted.hidden = false;
+    counted.textContent = `${boxes.filter(b => b.checked).length} of ${boxes.length} done`;
+  },
+};
+
+document.addEventListener('change', event => {
+  const key = event.target.dataset?.done;
+  if (!key) return;
+  const all = done.read();
+  if (event.target.checked) all[key] = new Date().toISOString().slice(0, 10); else delete all[key];
+  done.write(all);
+  done.show();
+});
+window.addEventListener('storage', () => done.show());
+
+// A report of a slip names the page and the heading that one has just read.
+function place() {
+  const heads = [...document.querySelectorAll('.bd-article :is(h1, h2, h3)')];
+  const read = heads.filter(h => h.getBoundingClientRect().top < innerHeight / 2).pop() ?? heads[0];
+  const hash = read?.closest('section')?.id;
+  return `${document.title.split(' \u2014 ')[0]}, ${read?.firstChild?.textContent ?? ''}: ` +
+         `${location.pathname.split('/').pop()}${hash ? '#' + hash : ''}`;
+}
+
+document.addEventListener('DOMContentLoaded', () => {
+  done.show();
+  const beside = document.querySelector('.sidebar-secondary-item');
+  const slip = document.querySelector('.tell a.slip');
+  if (!slip) return;
+  if (beside) {  // always in sight, on a wide screen
+    const link = slip.cloneNode();
+    link.textContent = 'Report a slip here';
+    beside.append(link);
+  }
+  for (const link of document.querySelectorAll('a.slip')) for (const what of ['click', 'auxclick'])
+    link.addEventListener(what, () => {
+      const url = new URL(link.href);
+      url.searchParams.set('where', place());
+      link.href = url;
+    });
+});
