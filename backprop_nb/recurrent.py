@@ -109,6 +109,12 @@ def _gates_of(z):
     z = z.view(len(z), 4, z.shape[1] // 4)
     return z.sigmoid(), z[:,2].tanh()
 
+# %% ../nbs/14_recurrent.ipynb #e140082b
+def _with_steps(out, inputs, steps):
+    "The output of `lstm`, on which hangs what its steps have computed, and of which inputs."
+    if steps and not out.requires_grad: out.kept = inputs, _versions_of(inputs), steps
+    return out
+
 def _steps_of(out, *inputs):
     "What `lstm` kept of each step; where that does not belong to these inputs, it runs again."
     then,versions,steps = getattr(out, 'kept', ((), None, None))
@@ -136,12 +142,10 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
         i,f,_,o = s.unbind(1)
         c = torch.addcmul(f * c, i, g)
         tanh_c = c.tanh()
-        states.append(h := o * tanh_c)
+        h = o * tanh_c
+        states.append(h)
         if keep: steps.append((s, g, c, tanh_c))
-    out = torch.stack(states, 1)
-    if steps and not out.requires_grad:
-        out.kept = (p := (x, h0, c0, w_x, w_h, b)), _versions_of(p), steps
-    return out
+    return _with_steps(torch.stack(states, 1), (x, h0, c0, w_x, w_h, b), steps)
 
 # %% ../nbs/14_recurrent.ipynb #e1400088
 def _gate_slopes(s, g, before, tanh_c):
