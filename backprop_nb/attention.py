@@ -28,8 +28,8 @@ def _who_sees(name, mask, q, k):
     try: fit = mask.dim() > 1 and torch.broadcast_shapes(mask.shape, scores) == scores
     except RuntimeError: fit = False
     if not fit:
-        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])} or '
-                         f'another that broadcasts to the scores {tuple(scores)}')
+        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])}, '
+                         f'or another that broadcasts to the scores {tuple(scores)}')
     blind = ~mask.any(-1, keepdim=True)
     return (mask | blind, blind) if blind.any() else (mask, None)
 
