@@ -42,7 +42,7 @@ function snippet(text, terms) {
   const at = [...text.matchAll(/[\p{L}\p{N}_]+/gu)].find(m => words(m[0]).some(w => terms.some(t => w.startsWith(t))))?.index ?? 0;
   const from = at < 60 ? 0 : text.lastIndexOf('. ', at) + 1 || text.lastIndexOf(' ', at - 50) + 1;
   const start = at - from > 120 ? text.lastIndexOf(' ', at - 50) + 1 : from;
-  const cut = text.slice(start, start + 180).trim();
+  const cut = text.slice(start, start + 180).replace(start + 180 < text.length ? /\s\S*$/ : /$^/, '').trim();
   return (start ? '… ' : '') + cut + (start + 180 < text.length ? ' …' : '');
 }
 
