@@ -1,5 +1,5 @@
-"""The GPT of chapter 16 against autograd, step for step; its block against torch's own; the same with
-chapter 00's Values; the slips of the field, and what sees them."""
+"""The GPT of chapter 16 against autograd, step for step; its block against that of torch; the
+same with the Values of chapter 00; the slips of the field, and what sees them."""
 import math
 import nbformat, pytest, torch
 from run_course import ROOT
