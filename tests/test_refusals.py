@@ -9,6 +9,7 @@ from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
 from backprop_nb.embedding import _names_from
+from backprop_nb.gpt import _plays_from
 from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
@@ -16,6 +17,7 @@ PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__
 NOTHING = {  # names with nothing to refuse, and why
     'Mnist': 'a tuple with names, which `mnist` fills',
     'Names': 'a tuple with names, which `names` fills',
+    'Text': 'a tuple with names, which `shakespeare` and `read_text` fill',
     'History': 'a record, which `fit` fills',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
@@ -388,6 +390,21 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([arrived(rand(3))], 'a'), ArgumentError, "most is 'a'", 'int or float'),
         *((([arrived(rand(3), rand(3) * bad)], 1.), DivergenceError, f'gradient is {bad}',
            'no longer finite') for bad in (math.nan, math.inf))],
+    'encode': [(('abc', 'ab'), RangeError, "text holds 'c'", "want symbols of 'ab'"),
+               ((3, 'ab'), ArgumentError, 'text is 3', 'want a str'),
+               (('ab', ['a', 'b']), ArgumentError, "symbols is ['a', 'b']", 'want a str')],
+    'decode': [((whole(3) + 2, 'ab'), RangeError, 'idx holds 2', 'want 0 to 1'),
+               ((whole(3) - 1, 'ab'), RangeError, 'idx holds -1', 'want 0 to 1'),
+               ((rand(3), 'ab'), DtypeError, 'idx is torch.float32', 'want a tensor of int64'),
+               (([0, 1], 'ab'), DtypeError, 'idx is [0, 1]', 'want a tensor of int64'),
+               ((whole(2, 3), 'ab'), ShapeError, 'idx has shape (2, 3)', 'want (n,)')],
+    'shakespeare': [(lambda: _plays_from(FOLDER), FileError, 'shakespeare.txt.gz', 'missing or')],
+    'read_text': [((FOLDER/'nothing.txt',), FileError, 'there is no file', 'nothing.txt'),
+                  ((FOLDER,), FileError, f'{FOLDER} is no plain file'),
+                  ((3,), ArgumentError, 'path is 3', 'want a str or Path'),
+                  (lambda: read_text(written(lambda raw: b'short')), FileError, 'has 5 characters'),
+                  ((__file__, 8), ArgumentError, 'encoding is 8', 'want a str'),
+                  ((__file__, 'klingon'), RangeError, 'unknown encoding: klingon')],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),
