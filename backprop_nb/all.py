@@ -21,6 +21,7 @@ from .conv import *
 from .norm import *
 from .embedding import *
 from .recurrent import *
+from .attention import *
 from .gpt import *
 from .checker import *
 from .clinic import *
