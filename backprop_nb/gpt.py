@@ -42,7 +42,7 @@ def encode(text:str, # any length
 def decode(idx:Tensor, # numbers (n,), int64
            symbols:str, # what they stand for
           )->str: # n characters
-    "The text that numbers stand for. Raises `ValueError` for numbers that are no places in `symbols`."
+    "The text that numbers stand for. Raises `ValueError` for numbers that are no places."
     if not isinstance(idx, Tensor) or idx.dtype is not torch.int64:
         came = idx.dtype if isinstance(idx, Tensor) else f'{idx!r:.40}'
         raise DtypeError(f'decode: idx is {came}, want a tensor of int64')
@@ -78,8 +78,9 @@ def shakespeare()->Text: # train, valid, symbols
     return _cut_text(_plays_from(files('backprop_nb')/'text'))
 
 # %% ../nbs/16_gpt.ipynb #e16t0009
-_MARKS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32',
-          codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
+_MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',   # before utf-16: it begins so
+          codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF16_LE: 'utf-16',
+          codecs.BOM_UTF16_BE: 'utf-16'}
 
 def _decoded(raw, encoding=None):
     "The text in some bytes. Raises `ValueError` or `LookupError`."
@@ -98,7 +99,8 @@ def _decoded(raw, encoding=None):
 def _bytes_of(path, most):
     "The bytes of a file; refuses what is none, and a large one."
     try: path = Path(os.path.expanduser(path))
-    except TypeError: raise ArgumentError(f'read_text: path is {path!r:.40}, want a str or Path') from None
+    except TypeError:
+        raise ArgumentError(f'read_text: path is {path!r:.40}, want a str or Path') from None
     try:
         if not path.exists(): raise FileError(f'read_text: there is no file {path}')
         if not path.is_file(): raise FileError(f'read_text: {path} is no plain file')
@@ -116,11 +118,11 @@ def read_text(path:str|Path, # a file of text
     """A text of your own, as `shakespeare` gives its own.
 
     Without `encoding`: UTF-8, UTF-16 or UTF-32 if the file begins with their mark, else UTF-8, and
-    where it is none, Windows-1252, which holds Latin-1. All ends of lines become one character. Raises
-    `RuntimeError` for what is missing, no text, or shorter than 1,000 characters."""
+    where it is none, Windows-1252, which holds Latin-1. All ends of lines become one character.
+    Raises `RuntimeError` for what is missing, no text, or shorter than 1,000 characters."""
     raw = _bytes_of(path, 10**8)
     if not isinstance(encoding, str|None):
-        raise ArgumentError(f"read_text: encoding is {encoding!r:.40}, want a str, such as 'latin-1'")
+        raise ArgumentError(f"read_text: encoding is {encoding!r:.40}, want a str, as 'latin-1'")
     try: text = _decoded(raw, encoding)
     except LookupError as e: raise RangeError(f'read_text: {e}') from None
     except ValueError as e: raise FileError(f'read_text: {path} is no text: {e}') from e
