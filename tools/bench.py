@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from backprop_nb.__main__ import as_images, network
+from backprop_nb.attention import (
+    attention, attention_blocks, attention_blocks_grad, attention_grad, gelu, gelu_grad)
 from backprop_nb.conv import conv2d, conv2d_grad
 from backprop_nb.data import mnist
 from backprop_nb.embedding import embedding, embedding_grad
@@ -368,6 +370,50 @@ def gpts():
 def gpt_mb(way):
     "Peak memory of a step of training, the first, by 'ours' or 'autograd'."
     return peak_mb(gpt_steps(way))
+def attentions():
+    "Forward and gradients of 4 causal heads, and of gelu, against autograd on fused functions."
+    N, H, T, d = 12, 4, 64, 32
+    torch.manual_seed(0)
+    q, k, v, up = torch.randn(4, N, H, T, d)
+    x, up_x = torch.randn(2, N, T, 4 * H * d)
+    mask = torch.ones(T, T, dtype=torch.bool).tril()
+    leaves, leaf = [t.clone().requires_grad_() for t in (q, k, v)], x.clone().requires_grad_()
+
+    def ours():
+        out = attention(q, k, v, mask)
+        out.g = up
+        attention_grad(q, out, k, v, mask)
+
+    def theirs():
+        out = F.scaled_dot_product_attention(*leaves, is_causal=True)
+        torch.autograd.grad(out, leaves, up)
+    yield f'attention ({N}, {H}, {T}, {d}) / autograd', 1.3, ratio(ours, theirs, 21, 10)
+
+    def ours():
+        out = gelu(x)
+        out.g = up_x
+        gelu_grad(x, out)
+
+    def theirs(): torch.autograd.grad(F.gelu(leaf), leaf, up_x)
+    yield f'gelu ({N}, {T}, {4 * H * d}) / autograd', None, ratio(ours, theirs, 21, 10)
+
+
+def table_or_blocks_mb(way):
+    "Peak memory of causal attention there and back, T = 4,096, by 'table' or 'blocks'."
+    torch.manual_seed(0)
+    q, k, v, up = torch.randn(4, 4096, 32)
+
+    def blocks():
+        out = attention_blocks(q, k, v, True)
+        out.g = up
+        attention_blocks_grad(q, out, k, v, True)
+
+    def table():
+        mask = torch.ones(4096, 4096, dtype=torch.bool).tril()
+        out = ((q @ k.mT) / 32**.5).masked_fill_(~mask, float('-inf')).softmax(-1) @ v
+        out.g = up
+        attention_grad(q, out, k, v, mask)
+    return peak_mb(blocks if way == 'blocks' else table)
 
 
 def backward_mb(way):
@@ -418,7 +464,7 @@ if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
     for rows in (large_batch, small_batches, training_steps, epoch, convolutions, norms,
-                 embeddings, recurrent_nets, gpts):
+                 embeddings, recurrent_nets, attentions, gpts):
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
@@ -429,6 +475,9 @@ if __name__ == '__main__':
     ours, theirs = memory('ours', gpt_mb), memory('autograd', gpt_mb)
     print(f'a step of a GPT: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB '
           f'(bound 1.00: {"ok" if ours <= theirs else "OVER"})')
+    ours, theirs = memory('blocks', table_or_blocks_mb), memory('table', table_or_blocks_mb)
+    print(f'attention, T = 4,096: {ours:.0f} MB at the peak in blocks, with the table {theirs:.0f} '
+          f'MB (bound 1/8: {"ok" if 8*ours <= theirs else "OVER"})')
     ms = import_ms()
     ok = 'ok' if ms <= 60 else 'OVER'
     print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {ok})')
