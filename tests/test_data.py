@@ -1,6 +1,6 @@
 """What the notebook 01_data cannot test about itself: damage of every kind, the full files, the
 download, the sample's cut."""
-import gzip, hashlib, importlib.util, itertools, math, os, pickle, random, shutil, socket, struct
+import gzip, hashlib, itertools, math, os, pickle, random, shutil, socket, struct
 import subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -10,6 +10,7 @@ from urllib.error import URLError
 import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+import make_sample, packing
 import numpy as np, pytest, torch
 from matplotlib.colors import to_hex
 from torch.testing import assert_close
@@ -482,14 +483,8 @@ def test_download_of_the_real_files(tmp_path, monkeypatch, offline):
 
 # ---- the cut
 
-def _tool():
-    spec = importlib.util.spec_from_file_location('make_sample', repo/'tools'/'make_sample.py')
-    m = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(m)
-    return m
-
 @pytest.fixture(scope='module')
-def fresh_cut(): return _tool().cut(real)
+def fresh_cut(): return make_sample.cut(real)
 
 def test_fingerprints_are_those_of_the_package():
     for n in sample_names:
@@ -505,9 +500,9 @@ def test_make_sample_check_reproduces_the_package():
 
 @needs_real
 def test_make_sample_writes_what_it_checks(tmp_path, fresh_cut, capsys):
-    tool = _tool()
-    tool.write(fresh_cut, tmp_path)
-    assert tool.check(fresh_cut, tmp_path) == []
+    readme = make_sample.readme
+    packing.write(fresh_cut, readme, tmp_path, make_sample.max_bytes)
+    assert packing.check(fresh_cut, readme, tmp_path) == []
     assert len(data._sample(tmp_path).train) == 10_000
     printed = capsys.readouterr().out
     assert all(f'{n!r}: {h!r}' in printed for n, h in data._sha256.items())
@@ -515,7 +510,7 @@ def test_make_sample_writes_what_it_checks(tmp_path, fresh_cut, capsys):
     (tmp_path/'train-images-idx3-ubyte.gz').unlink()
     (tmp_path/'README.md').write_text('else')
     bad = ['train-images-idx3-ubyte.gz', 'valid-labels-idx1-ubyte.gz', 'README.md']
-    assert tool.check(fresh_cut, tmp_path) == bad
+    assert packing.check(fresh_cut, readme, tmp_path) == bad
 
 @needs_real
 def test_sample_comes_from_the_training_file_with_its_labels():
@@ -528,13 +523,12 @@ def test_sample_comes_from_the_training_file_with_its_labels():
             assert label[bytes(row)] == k and bytes(row) not in test
 
 def test_make_sample_refuses_other_files(tmp_path, small):
-    tool = _tool()
-    with pytest.raises(SystemExit, match='found none of'): tool.cut(tmp_path)
+    with pytest.raises(SystemExit, match='found none of'): make_sample.cut(tmp_path)
     lay(small, tmp_path/'MNIST'/'raw', True)
     says = 'train-images-idx3-ubyte.gz is not the published file: md5'
-    with pytest.raises(SystemExit, match=says): tool.cut(tmp_path)
+    with pytest.raises(SystemExit, match=says): make_sample.cut(tmp_path)
     (tmp_path/'train-images-idx3-ubyte.gz').write_bytes(b'\x1f\x8bhalf')
-    with pytest.raises(SystemExit, match='cannot be read'): tool.cut(tmp_path)
+    with pytest.raises(SystemExit, match='cannot be read'): make_sample.cut(tmp_path)
 
 # ---- two_moons
 

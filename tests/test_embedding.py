@@ -1,9 +1,8 @@
 """What chapter 13 does not hold itself: its gradient against aten's own entry by entry, the slips
-of the field against the checks in common use, the names in the package and how they are cut."""
-import gzip, hashlib, importlib.util, os, shutil, sys
+of the field against the checks in common use, the names in the package."""
+import gzip, hashlib, shutil
 from pathlib import Path
 import pytest, torch
-from run_course import ROOT
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -137,7 +136,6 @@ def test_names():
     assert [*map(len, parts)] == [4130, 516, 517] and len({*all}) == 5163
     assert all == sorted(all, key=lambda n: hashlib.sha256(f'backprop_nb 1 {n}'.encode()).digest())
     assert {*''.join(all)} == {*'abcdefghijklmnopqrstuvwxyz'} and {'mary', 'james'} < {*all}
-    assert sum(p.stat().st_size for p in TEXT.iterdir()) <= 40_000
 
 def test_names_are_lists_of_ones_own():
     names().train.clear()
@@ -163,58 +161,3 @@ def test_damage_is_refused(tmp_path, change, says):
 def test_a_folder_in_its_place(tmp_path):
     said = damaged(tmp_path, lambda p: (p.unlink(), p.mkdir()))
     assert 'cannot be read' in said or 'missing or damaged' in said
-
-# ---- how they are cut
-
-def tool():
-    sys.path.insert(0, str(ROOT/'tools'))
-    try:
-        spec = importlib.util.spec_from_file_location('make_names', ROOT/'tools'/'make_names.py')
-        m = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(m)
-        return m
-    finally: sys.path.pop(0)
-
-def lists(folder, m, monkeypatch):
-    "Two small lists in the form of the census, in place of the published ones."
-    texts = {'names.dist.female.first': b'MARY  2.629  2.629  1\nANNA 1 1 2\n',
-             'names.dist.male.first': b'JAMES 3.318 3.318 1\nMARY 0.1 0.2 3\n'}
-    for name, raw in texts.items(): (folder/f'{name}.gz').write_bytes(m.pack(raw))
-    fingerprints = {name: hashlib.sha256(raw).hexdigest() for name, raw in texts.items()}
-    monkeypatch.setattr(m, 'sha256', fingerprints)
-
-def test_cut_writes_what_it_checks(tmp_path, monkeypatch, capsys):
-    m = tool()
-    lists(tmp_path, m, monkeypatch)
-    text = m.cut(tmp_path)
-    assert sorted(text.split()) == [b'anna', b'james', b'mary'] and text.endswith(b'\n')
-    out = tmp_path/'text'
-    m.write(text, out)
-    assert hashlib.sha256(text).hexdigest() in capsys.readouterr().out and m.check(text, out) == []
-    (out/'names.txt.gz').write_bytes(m.pack(b'else'))
-    (out/'README.md').unlink()
-    assert m.check(text, out) == ['names.txt.gz', 'README.md']
-    monkeypatch.setattr(m, 'max_bytes', 10)
-    with pytest.raises(SystemExit, match='nothing written'): m.write(text, tmp_path/'more')
-
-def test_cut_refuses_other_lists(tmp_path):
-    m = tool()
-    with pytest.raises(SystemExit, match='found neither'): m.cut(tmp_path)
-    (tmp_path/'names.dist.female.first').write_bytes(b'MARY\n')
-    with pytest.raises(SystemExit, match='is not the published file: sha256'): m.cut(tmp_path)
-    (tmp_path/'names.dist.female.first').unlink()
-    (tmp_path/'names.dist.female.first.gz').write_bytes(b'\x1f\x8bhalf')
-    with pytest.raises(SystemExit, match='cannot be read'): m.cut(tmp_path)
-
-def test_fingerprint_and_readme_are_those_of_the_package():
-    raw = gzip.decompress((TEXT/'names.txt.gz').read_bytes())
-    assert hashlib.sha256(raw).hexdigest() == module._NAMES_SHA256
-    assert (TEXT/'README.md').read_text(encoding='utf-8') == tool().readme
-
-CENSUS = Path(os.environ.get('BACKPROP_NB_CENSUS', ROOT.parent/'shared'/'data'/'text'))
-
-@pytest.mark.skipif(not (CENSUS/'names.dist.male.first.gz').exists(),
-                    reason='set BACKPROP_NB_CENSUS to a folder with the lists of the census')
-def test_a_fresh_cut_gives_the_package():
-    m = tool()
-    assert m.check(m.cut(CENSUS), TEXT) == []

@@ -10,6 +10,7 @@ from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
 from backprop_nb.embedding import _names_from
+from backprop_nb.gpt import _plays_from
 from backprop_nb.grade import exercise_cells, grade  # noqa: F401
 
 MODULES = [p.stem for p in sorted((ROOT/'backprop_nb').glob('[!_]*.py')) if p.stem != 'all']
@@ -17,6 +18,7 @@ PUBLIC = [name for m in MODULES for name in import_module(f'backprop_nb.{m}').__
 NOTHING = {  # names with nothing to refuse, and why
     'Mnist': 'a tuple with names, which `mnist` fills',
     'Names': 'a tuple with names, which `names` fills',
+    'Text': 'a tuple with names, which `shakespeare` and `read_text` fill',
     'History': 'a record, which `fit` fills',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
@@ -32,7 +34,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
-    'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm', 'Silu': 'silu',
+    'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm', 'Silu': 'silu', 'Block': '',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
     'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
@@ -173,6 +175,7 @@ OPTIMISER = [
     (([rand(3).requires_grad_()], .1), DtypeError, 'params[0]', 'requires_grad=True'),
     (([rand(2), y := rand(3, 3), y.t()], .1), ReuseError, 'params[2]', 'params[1] once more')]
 
+TINY = GPT(4, 5, 4, 2, 1)
 QKV = rand(2, 3, 4), rand(2, 5, 4), rand(2, 5, 6)
 NO_FEATURES = (rand(2, 3, 0), rand(2, 5, 0), rand(2, 5, 6)), ShapeError, '0 features', '1 or more'
 LOOKS = [
@@ -403,6 +406,48 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([arrived(rand(3))], 'a'), ArgumentError, "most is 'a'", 'int or float'),
         *((([arrived(rand(3), rand(3) * bad)], 1.), DivergenceError, f'gradient is {bad}',
            'no longer finite') for bad in (math.nan, math.inf))],
+    'Block': [((0,), RangeError, 'width is 0', '1 or more'),
+              ((4, 1, 'batch'), RangeError, "norm is 'batch'"),
+              ((4, 1, None), RangeError, "norm is None, want 'layer' or 'rms'"),
+              ((4, 1, 'layer', 1.), RangeError, 'dropout is 1.0', '< 1'),
+              (lambda: Block(4)(rand(2, 3)), ShapeError, '(2, 3)', '(N, T, 4)'),
+              (lambda: back_from(Block(4), rand(2, 3, 4)), UpstreamError, 'nothing has')],
+    'GPT': [*(((*[4]*k, 0, *[4]*(3 - k), 1), RangeError, f'{n} is 0', 'want 1 or more')
+              for k, n in enumerate(['vocab', 'context', 'width'])),
+            ((4, 4, 4, 2, 0), RangeError, 'layers is 0'),
+            ((4, 4, 4, 2, 1.), ArgumentError, 'layers is 1.0'),
+            ((4, 4, 4, 2, 1, 'no'), ArgumentError, "tied is 'no'", 'want a bool'),
+            ((4, 4, 4, 2, 1, True, -1), RangeError, 'dropout is -1'),
+            ((4, 4, 4, 2, 1, True, 0., 'none'), RangeError, "norm is 'none'"),
+            (lambda: TINY(whole(2, 6)), ShapeError, '(2, 6)', '1 to 5 symbols'),
+            (lambda: TINY(whole(2, 0)), ShapeError, '(2, 0)', '1 to 5 symbols'),
+            (lambda: TINY(whole(5)), ShapeError, '(5,)', '(N, T)'),
+            (lambda: TINY(rand(2, 5)), DtypeError, 'torch.float32', 'torch.int64'),
+            (lambda: back_from(TINY, whole(2, 3)), UpstreamError, 'nothing has')],
+    'AdamW': [(([rand(2)], -1), RangeError, 'lr is -1'), (([],), RangeError, 'empty'),
+              (([rand(2)], .1, (.9, .99), 1e-8, -1), RangeError, 'weight_decay is -1'),
+              (([rand(2)], .1, (.9, .99), 1e-8, '1'), ArgumentError, "weight_decay is '1'"),
+              (([x := rand(2), x],), ReuseError, 'params[1] is params[0] once more')],
+    'cosine': [((0, 0, 1.), RangeError, 'steps is 0'), ((-1, 9, 1.), RangeError, 'step is -1'),
+               ((0, 9, -1.), RangeError, 'high is -1'),
+               ((0, 9, 1., 'a'), ArgumentError, "low is 'a'"),
+               ((0, 9, 1., 0., 10), RangeError, 'warmup is 10', 'at most 9')],
+    'windows': [((whole(9), whole(1), 0), RangeError, 'length is 0'),
+                ((whole(9), whole(1) + 6, 3), RangeError, 'starts go from 6 to 6', 'want 0 to 5'),
+                ((whole(9), whole(1) - 1, 3), RangeError, 'starts go from -1'),
+                ((rand(9), whole(1), 3), DtypeError, 'text is torch.float32', 'torch.int64'),
+                ((whole(9), [0], 3), DtypeError, 'starts is [0]', WANT_TENSOR),
+                ((whole(9), whole(1, 1), 3), ShapeError, 'starts has shape (1, 1)', '(n,)')],
+    'text_loss': [(lambda: text_loss(TINY, whole(5)), ShapeError, '(5,)', 'want 6 or more'),
+                  (lambda: text_loss(TINY, whole(9), 0), RangeError, 'batch_size is 0'),
+                  (lambda: text_loss(TINY, 'text'), DtypeError, "text is 'text'", WANT_TENSOR)],
+    'sample': [*((lambda how=how: sample(TINY, **{'idx': whole(2), 'n': 3, **how}), error, words)
+                 for how, error, words in [
+        (dict(n=-1), RangeError, 'n is -1'), (dict(top_k=0), RangeError, 'top_k is 0'),
+        (dict(temperature=-1), RangeError, 'temperature is -1'),
+        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(0,)'),
+        (dict(idx='text'), DtypeError, "idx is 'text'"), (dict(idx=rand(2)), DtypeError, 'float32'),
+        (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')])],
     'attention': LOOKS,
     'attention_grad': [((q, arrived(rand(2, 3, 6)), *rest), *says)
                        for (q, *rest), *says in LOOKS],
@@ -420,6 +465,21 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'gelu_grad': [((rand(3), arrived(rand(3)), 1), ArgumentError, 'tanh is 1', 'want a bool')],
     'Gelu': [(('none',), ArgumentError, "tanh is 'none'", 'want a bool')],
     'Silu': [(lambda: Silu()(3), DtypeError, 'x is 3', WANT_TENSOR)],
+    'encode': [(('abc', 'ab'), RangeError, "text holds 'c'", "want symbols of 'ab'"),
+               ((3, 'ab'), ArgumentError, 'text is 3', 'want a str'),
+               (('ab', ['a', 'b']), ArgumentError, "symbols is ['a', 'b']", 'want a str')],
+    'decode': [((whole(3) + 2, 'ab'), RangeError, 'idx holds 2', 'want 0 to 1'),
+               ((whole(3) - 1, 'ab'), RangeError, 'idx holds -1', 'want 0 to 1'),
+               ((rand(3), 'ab'), DtypeError, 'idx is torch.float32', 'want a tensor of int64'),
+               (([0, 1], 'ab'), DtypeError, 'idx is [0, 1]', 'want a tensor of int64'),
+               ((whole(2, 3), 'ab'), ShapeError, 'idx has shape (2, 3)', 'want (n,)')],
+    'shakespeare': [(lambda: _plays_from(FOLDER), FileError, 'shakespeare.txt.gz', 'missing or')],
+    'read_text': [((FOLDER/'nothing.txt',), FileError, 'there is no file', 'nothing.txt'),
+                  ((FOLDER,), FileError, f'{FOLDER} is no plain file'),
+                  ((3,), ArgumentError, 'path is 3', 'want a str or Path'),
+                  (lambda: read_text(written(lambda raw: b'short')), FileError, 'has 5 characters'),
+                  ((__file__, 8), ArgumentError, 'encoding is 8', 'want a str'),
+                  ((__file__, 'klingon'), RangeError, 'unknown encoding: klingon')],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),
