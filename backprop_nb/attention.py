@@ -120,8 +120,8 @@ class Attention(Module):
         self.width = width = _whole('Attention: width', width, 1)
         self.heads = _whole('Attention: heads', heads, 1)
         self.causal = _cut_fits(width, self.heads, causal)
-        self.qkv,self.proj = [Lin(torch.randn(width, m) / math.sqrt(width), torch.zeros(m))
-                              for m in (3*width, width)]
+        def layer(m): return Lin(torch.randn(width, m) / math.sqrt(width), torch.zeros(m))
+        self.qkv,self.proj = layer(3*width), layer(width)
     def mask_for(self, inp): return _back_only(inp.shape[1], inp.device) if self.causal else None
     def forward(self, inp:Tensor)->Tensor:
         fits('Attention', f'inp N T {self.width}', inp)
@@ -129,11 +129,10 @@ class Attention(Module):
         return self.proj(_merged(attention(q, k, v, self.mask_for(inp))))
     def bwd(self, out, inp):
         self.proj.backward()
-        merged,joined = self.proj.args[0], self.qkv.out
-        (found,),(found_g,) = [_in_heads(t, self.heads, 1) for t in (merged, merged.g)]
-        found.g,(q,k,v) = found_g, _in_heads(joined, self.heads, 3)
+        merged,(q,k,v) = self.proj.args[0], _in_heads(self.qkv.out, self.heads, 3)
+        (found,),(found.g,) = [_in_heads(t, self.heads, 1) for t in (merged, merged.g)]
         attention_grad(q, found, k, v, self.mask_for(inp))
-        joined.g = torch.cat([_merged(t.g) for t in (q, k, v)], 2)
+        self.qkv.out.g = torch.cat([_merged(t.g) for t in (q, k, v)], 2)
         self.qkv.backward(self.input_grad)
 
 # %% ../nbs/15_attention.ipynb #a1500081m
