@@ -121,7 +121,8 @@ def test_the_head_and_the_end_of_a_chapter(site, name):
     turn = text.index('id="your-turn"')
     assert text.index('<p class="run', turn) < text.index('<section', turn)
     marks = re.findall(r'data-done="([\d.]+)"', text)
-    asked = [n for n, *_ in EXERCISE.findall('\n\n'.join(Notebook(ROOT/f'nbs/{name}.ipynb').markdown))]
+    markdown = '\n\n'.join(Notebook(ROOT/f'nbs/{name}.ipynb').markdown)
+    asked = [n for n, *_ in EXERCISE.findall(markdown)]
     assert marks == [name[:2], name[:2], *asked] and asked
 
 def test_all_exercises_stand_on_one_page(site):
@@ -306,7 +307,8 @@ def test_icons_are_drawn(tab, address):
 LETTERS = """es => Math.max(...es.map(e => {
     const style = getComputedStyle(e), pen = document.createElement('canvas').getContext('2d');
     pen.font = style.font;
-    return e.clientWidth / pen.measureText('a line of plain English text, not wide').width * 38 }))"""
+    const text = 'a line of plain English text, not wide';
+    return e.clientWidth / pen.measureText(text).width * 38 }))"""
 
 def test_lines_are_not_too_long(tab, address):
     tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
