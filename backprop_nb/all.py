@@ -22,6 +22,7 @@ from .norm import *
 from .embedding import *
 from .recurrent import *
 from .attention import *
+from .gpt import *
 from .checker import *
 from .clinic import *
 from .exercises import *

@@ -20,7 +20,7 @@ from .operation import Op, _wide, fits
 _NAMES_SHA256 = 'cfb437c1cfa946bb05c7a281064882652f327fcd92afe4adff088cfd7780801d'
 
 def _unpacked_text(path, expected, most=2**20):
-    "The lines of a packed text whose unpacked bytes have the `expected` sha256."
+    "A packed text whose unpacked bytes have the `expected` sha256."
     try:
         with path.open('rb') as f: raw = gzip.GzipFile(fileobj=f).read(most + 1)
         if len(raw) > most: raise ValueError(f'it has more than {most:,} bytes unpacked')
@@ -30,7 +30,7 @@ def _unpacked_text(path, expected, most=2**20):
         raise FileError(f'{path} is missing or damaged: {e}. Install the package again: '
                         'pip install --force-reinstall --no-deps backprop_nb') from e
     except OSError as e: raise FileError(f'{path} cannot be read: {e}') from e
-    return raw.decode('ascii').splitlines()
+    return raw.decode('ascii')
 
 # %% ../nbs/13_embedding.ipynb #e13c0003
 class Names(NamedTuple):
@@ -41,7 +41,7 @@ class Names(NamedTuple):
 
 def _names_from(folder):
     "The names in a folder, verified and cut into three."
-    all = _unpacked_text(folder/'names.txt.gz', _NAMES_SHA256)
+    all = _unpacked_text(folder/'names.txt.gz', _NAMES_SHA256).splitlines()
     a,b = len(all)*8//10, len(all)*9//10
     return Names(all[:a], all[a:b], all[b:])
 

@@ -8,12 +8,11 @@ alone. The draw orders digits by a hash of their number, so that it does not han
 generator: every Python cuts the same bytes. (The packed files may differ between versions of zlib;
 `--check` unpacks them.)
 """
-import argparse, gzip, hashlib, io, struct, sys, zlib
-from pathlib import Path
+import struct, sys
+import packing
+from packing import rank, seed
 
-here = Path(__file__).resolve().parent.parent
-default_out = here/'backprop_nb'/'mnist_sample'
-seed = 'backprop_nb 1'
+out = packing.here/'backprop_nb'/'mnist_sample'
 n_train, n_valid = 1000, 200  # of each digit
 max_bytes = 2_500_000
 md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
@@ -36,26 +35,9 @@ MNIST's test file was not touched.
 - **Format**: IDX, compressed with gzip. `mnist()` checks the sha256 of the unpacked bytes whenever it reads them.
 """  # noqa: E501  (lines of the README, as it is in the package)
 
-def rank(word, i):
-    "A fixed number that looks random, for digit `i`."
-    return hashlib.sha256(f'{seed} {word} {i}'.encode()).digest()
-
-def unpack(path):
-    "The bytes of a file, unpacked if it is a .gz."
-    raw = path.read_bytes()
-    return gzip.decompress(raw) if path.suffix == '.gz' else raw
-
 def read(folder, name):
     "The unpacked bytes of one of MNIST's files, their md5 verified."
-    places = [d/n for d in (folder, folder/'MNIST'/'raw') for n in (name, f'{name}.gz')]
-    path = next((p for p in places if p.is_file()), None)
-    if path is None: sys.exit('found none of\n  ' + '\n  '.join(map(str, places)))
-    try: raw = unpack(path)
-    except (OSError, EOFError, zlib.error) as e: sys.exit(f'{path} cannot be read: {e}')
-    found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    if found != md5[name]:
-        sys.exit(f'{path} is not the published file: md5 {found}, expected {md5[name]}')
-    return raw
+    return packing.read([folder/name, folder/'MNIST'/'raw'/name], 'md5', md5[name])
 
 def draw(labels):
     "Numbers of the digits for training and for validation, in the order in which they are stored."
@@ -83,50 +65,4 @@ def cut(folder):
                                               + bytes(labels[i] for i in idx))
     return files
 
-def pack(raw):
-    "Gzip with nothing in it but the data: no time, no file name."
-    buf = io.BytesIO()
-    with gzip.GzipFile(filename='', mode='wb', compresslevel=9, fileobj=buf, mtime=0) as f:
-        f.write(raw)
-    return buf.getvalue()
-
-def write(files, out):
-    "Write the packed files and the README."
-    packed = {f'{name}.gz': pack(raw) for name, raw in files.items()}
-    packed['README.md'] = readme.encode()
-    total = sum(map(len, packed.values()))
-    if total > max_bytes:
-        sys.exit(f'{total:,} bytes, at most {max_bytes:,} are allowed: nothing written')
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in packed.items():
-        (out/name).write_bytes(data)
-        print(f'{len(data):>9,} bytes  {name}')
-    print(f'{total:>9,} bytes in all, in {out}\n')
-    print('sha256 of the unpacked files, for the notebook 01_data:')
-    for name, raw in files.items(): print(f"    {name!r}: {hashlib.sha256(raw).hexdigest()!r},")
-
-def check(files, out):
-    "Names of the files in `out` that are not what a fresh cut gives."
-    bad = []
-    for name, raw in files.items():
-        try: same = unpack(out/f'{name}.gz') == raw
-        except (OSError, EOFError, zlib.error): same = False
-        if not same: bad.append(f'{name}.gz')
-    path = out/'README.md'
-    if not path.is_file() or path.read_text(encoding='utf-8') != readme: bad.append('README.md')
-    return bad
-
-def main():
-    p = argparse.ArgumentParser(description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('folder', type=Path, help="holds MNIST's training files")
-    p.add_argument('--out', type=Path, default=default_out, help='the folder of the sample')
-    p.add_argument('--check', action='store_true', help='compare only')
-    a = p.parse_args()
-    files = cut(a.folder)
-    if not a.check: return write(files, a.out)
-    bad = check(files, a.out)
-    if bad: sys.exit(f'not as a fresh cut: {", ".join(bad)} in {a.out}')
-    print(f'{a.out} is what a fresh cut gives.')
-
-if __name__ == '__main__': main()
+if __name__ == '__main__': packing.main(__doc__, cut, readme, out, max_bytes)
