@@ -142,7 +142,7 @@ def _moved(v, f):
         raise ArgumentError(f'Var.move: {_called(f)} does more than move entries; want record')
     return out
 
-# %% ../nbs/17_tape.ipynb #17a00060
+# %% ../nbs/17_tape.ipynb #17a00059
 @contextmanager
 def _speeds():
     "Forward mode: dual numbers may be made inside."
@@ -154,7 +154,7 @@ def _speed(t):
     found = forward_ad.unpack_dual(t).tangent
     return torch.zeros_like(t) if found is None else found
 
-# %% ../nbs/17_tape.ipynb #17a00063
+# %% ../nbs/17_tape.ipynb #17a00062
 def check_adjoint(forward:Callable, # function of the inputs that returns one float tensor
                   backward:Callable, # its gradient, as `check_grads` takes it
                   *inputs, # arguments of `forward`; float tensors are checked in float64
@@ -169,7 +169,7 @@ def check_adjoint(forward:Callable, # function of the inputs that returns one fl
     if not wrt: raise DtypeError('check_adjoint: no input is a float tensor, want one to check')
     for k in wrt: _adjoint(forward, backward, names[k], k, at, xs)
 
-# %% ../nbs/17_tape.ipynb #17a00064
+# %% ../nbs/17_tape.ipynb #17a00063
 def _adjoint(forward, backward, name, k, at, xs):
     "The equation for one input."
     v,xs = torch.randn_like(xs[k]), [x.clone() if isinstance(x, Tensor) else x for x in xs]
@@ -191,7 +191,7 @@ def _adjoint(forward, backward, name, k, at, xs):
     raise CheckError(f'check_adjoint: {name}.g is wrong: forwards {left.sum():.6g}, backwards '
                      f'{right.sum():.6g}')
 
-# %% ../nbs/17_tape.ipynb #17a00070
+# %% ../nbs/17_tape.ipynb #17a00069
 def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
         xs:list, # tensors, where to take it
         vs:list, # a direction: tensors of the same shapes
@@ -210,7 +210,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
                 raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
         return [torch.zeros_like(x) if v.g is None else _speed(v.g) for v,x in zip(held, xs)]
 
-# %% ../nbs/17_tape.ipynb #17a00084
+# %% ../nbs/17_tape.ipynb #17a00083
 def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, say
                *args, # what `f` takes
               )->Var: # f(*args)
@@ -236,7 +236,7 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
     ahead.__name__ = _called(f)
     return record(ahead, *args, back=back)
 
-# %% ../nbs/17_tape.ipynb #17a00085
+# %% ../nbs/17_tape.ipynb #17a00084
 def _random_state():
     return torch.get_rng_state(), [*torch.cuda.get_rng_state_all()] * torch.cuda.is_available()
 
