@@ -23,6 +23,7 @@ from .embedding import *
 from .recurrent import *
 from .attention import *
 from .gpt import *
+from .tape import *
 from .checker import *
 from .clinic import *
 from .exercises import *

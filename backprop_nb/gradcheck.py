@@ -125,16 +125,16 @@ def _run(back, tensors, out, old=torch.nan):
     return {n: g.detach() for n,g in found.items() if isinstance(g, Tensor) and g is not stale[n]}
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
-def _names(backward, inputs):
+def _names(backward, inputs, who='check_grads'):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     try: params = inspect.signature(backward).parameters
     except (TypeError, ValueError): params = {}                          # a builtin without names
     names = [n for n,p in params.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if 'out' not in names: raise ArgumentError('check_grads: backward needs a parameter named out')
+    if 'out' not in names: raise ArgumentError(f'{who}: backward needs a parameter named out')
     at = names.index('out')
     names.remove('out')
     if len(names) < len(inputs):
-        raise ArgumentError(f'check_grads: backward names {names}, want {len(inputs)} inputs '
+        raise ArgumentError(f'{who}: backward names {names}, want {len(inputs)} inputs '
                             'and out')
     return names[:len(inputs)], at
 

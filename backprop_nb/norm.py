@@ -9,6 +9,7 @@ __all__ = ['layer_norm', 'rms_norm', 'batch_norm', 'layer_norm_grad', 'rms_norm_
 # %% ../nbs/12_norm.ipynb #12c00003
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from .clinic import ArgumentError, ShapeError
 from .gradcheck import upstream
@@ -85,6 +86,8 @@ def _plain_norm(x, eps):
     "Rows (N, d) of mean 0 and spread 1, and the r (N, 1) of each."
     one = x.new_ones(x.shape[1])
     xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
+    if forward_ad.unpack_dual(xhat).tangent is not None:    # forward mode, which leaves r out
+        r = (x.var(1, correction=0, keepdim=True) + eps).rsqrt()
     return xhat, r
 
 def _put_g(*pairs):

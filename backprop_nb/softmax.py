@@ -124,7 +124,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     up = _arrived(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     p = _along_rows(torch.softmax, inp)
-    inp.g = p.scatter_(1, at, -1, reduce='add').mul_(scale).contiguous().view(inp.shape)
+    inp.g = p.scatter_add_(1, at, p.new_full(at.shape, -1)).mul_(scale).contiguous().view(inp.shape)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):

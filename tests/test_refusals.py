@@ -98,6 +98,19 @@ def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
 
+def stepped(v):
+    out = record(relu, v)
+    v.data.sub_(1)
+    out.backward(rand(3))
+def squared_loss(v):
+    loss = record(mse, v, rand(3))
+    return loss * loss
+def leaning(v):
+    outside = v + v
+    checkpoint(lambda a: a + outside, v).backward(rand(3))
+RESTLESS = torch.Generator().manual_seed(0)
+def restless(v): return v * torch.rand(3, generator=RESTLESS)
+
 KEPT = tempfile.TemporaryDirectory()  # until this process ends
 FOLDER = Path(KEPT.name)
 
@@ -406,6 +419,49 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (([arrived(rand(3))], 'a'), ArgumentError, "most is 'a'", 'int or float'),
         *((([arrived(rand(3), rand(3) * bad)], 1.), DivergenceError, f'gradient is {bad}',
            'no longer finite') for bad in (math.nan, math.inf))],
+    'Var': [((3,), DtypeError, 'data is 3', WANT_TENSOR), ((whole(3),), DtypeError, 'torch.int64'),
+            (lambda: Var(rand(3)).backward(), UpstreamError, 'nothing has arrived', '(3,)'),
+            (lambda: Var(rand(3)).backward(rand(2)), ShapeError, '(2,)', 'want (3,)'),
+            (lambda: Var(rand(3)).backward(rand(3).double()), DtypeError, 'torch.float64'),
+            (lambda: Var(rand(3)) + Var(rand(1)), ShapeError, '(1,)', 'want equal shapes'),
+            (lambda: Var(rand(3)) * 2, DtypeError, 'b is 2', WANT_TENSOR),
+            (lambda: Var(rand(3) - 1).move(torch.relu), ArgumentError, 'relu', 'more than move'),
+            (lambda: Var(rand(3)).move(lambda t: t / 1), ArgumentError, 'more than move'),
+            (lambda: Var(rand(3)).move(lambda t: t.clone().fill_(1)), ArgumentError, 'more than'),
+            (lambda: record(mse, Var(rand(3)), Var(rand(3))).backward(), ShapeError,
+             'mse gives no gradient for argument 1', 'a plain tensor'),
+            (lambda: record(torch.clone, Var(rand(3)), back=lambda out, x: setattr(
+                x, 'g', rand(1))).backward(rand(3)), ShapeError, 'clone gives (1,)', 'want (3,)'),
+            (lambda: stepped(Var(rand(3))), OrderError, 'argument 0 of relu',
+             'changed in place')],
+    'record': [((3, Var(rand(3))), ArgumentError, 'no gradient of 3 is known'),
+               ((torch.relu, Var(rand(3))), ArgumentError, 'no gradient of relu', 'want back='),
+               ((relu, rand(3)), ArgumentError, 'no argument of relu is a Var'),
+               (lambda: record(relu, Var(rand(3)), back=3), ArgumentError, 'back is 3',
+                'want a function'),
+               (lambda: record(torch.argmax, Var(rand(3)), back=print), DtypeError, 'argmax gives',
+                'want a tensor of floats')],
+    'check_adjoint': [
+        ((relu, lambda inp: None, rand(3)), ArgumentError, 'a parameter named out'),
+        ((relu, relu_grad, rand(3), 4), ArgumentError, "names ['inp'], want 2 inputs"),
+        ((relu, relu_grad, 4), DtypeError, 'no input is a float tensor'),
+        ((torch.argmax, relu_grad, rand(3)), DtypeError, 'forward gives', 'tensor of floats'),
+        ((relu, lambda inp, out: None, rand(3)), CheckError, 'inp.g is wrong'),
+        ((relu, lambda inp, out: setattr(inp, 'g', out.g[:1]), rand(3) + 1), CheckError,
+         'inp.g is tensor', 'of shape (3,)'),
+        ((relu, lambda inp, out: setattr(inp, 'g', -out.g), rand(3)), CheckError,
+         'inp.g is wrong')],
+    'hvp': [((lambda x: x, [rand(3)], []), ShapeError, 'vs has 0 tensors', 'want 1'),
+            ((lambda x: x, [rand(3)], [rand(1)]), ShapeError, 'v0 (1,)', 'equal shapes'),
+            ((lambda x: 3, [rand(3)], [rand(3)]), DtypeError, 'gives 3', 'want a Var'),
+            (lambda: hvp(squared_loss, [rand(3)], [rand(3)]), ArgumentError,
+             'mse is not the end')],
+    'checkpoint': [
+        (lambda: checkpoint(lambda v: 3, Var(rand(3))), DtypeError, 'gives 3', 'want a Var'),
+        (lambda: checkpoint(lambda v: v.data, Var(rand(3))), DtypeError, 'want a Var'),
+        (lambda: leaning(Var(rand(3))), ReuseError, 'computed outside', 'among the arguments'),
+        (lambda: checkpoint(restless, Var(rand(3))).backward(rand(3)), CheckError,
+         'restless gives other numbers the second time')],
     'Block': [((0,), RangeError, 'width is 0', '1 or more'),
               ((4, 1, 'batch'), RangeError, "norm is 'batch'"),
               ((4, 1, None), RangeError, "norm is None, want 'layer' or 'rms'"),

@@ -1,0 +1,290 @@
+"""The tape beside autograd on random graphs, in place and twice; the adjoint test over all records,
+and what it must refuse; Hessians beside PyTorch's; what is recomputed; the count of the slips."""
+import functools, gc, inspect, weakref
+import pytest, torch
+from test_properties import FAULTS, Nth, as_dtype, same_randn
+from torch.nn import functional as F
+from torch.testing import assert_close
+from backprop_nb.all import *
+from backprop_nb.operation import by_hand
+
+EXACT = dict(rtol=1e-12, atol=1e-13)
+every = pytest.mark.parametrize('name', OPS)
+
+def double(*shape): return torch.randn(shape, dtype=torch.float64)
+
+@pytest.fixture(autouse=True)
+def seed(): torch.manual_seed(0)
+
+def squashed(v): return record(sigmoid, v)
+
+# ---- the walk
+
+def graph(leaves, n, seed):
+    "A random graph of sums, products, sigmoids and moves; on tensors or on Vars."
+    def step(r, pick):
+        kind = int(torch.randint(4, (), generator=r))
+        a, b = pick(), pick()
+        if kind == 0: return a + b
+        if kind == 1: return a * b
+        if kind == 2: return squashed(a) if isinstance(a, Var) else a.sigmoid()
+        turn = lambda t: t.t()
+        return a.move(turn) if isinstance(a, Var) else turn(a)
+    r, nodes = torch.Generator().manual_seed(seed), [*leaves]
+    def pick(): return nodes[int(torch.randint(len(nodes), (), generator=r))]
+    for _ in range(n): nodes.append(step(r, pick))
+    total = nodes[0]
+    for v in nodes[1:]: total = total + v
+    return total
+
+@pytest.mark.parametrize('seed', range(20))
+def test_random_graphs_as_autograd(seed):
+    data, up = [double(3, 3) / 2 for _ in range(3)], double(3, 3)
+    leaves = [t.clone().requires_grad_() for t in data]
+    ours = [Var(t) for t in data]
+    out, true = graph(ours, 12, seed), graph(leaves, 12, seed)
+    assert_close(out.data, true.detach(), **EXACT)
+    out.backward(up)
+    for v, g in zip(ours, torch.autograd.grad(true, leaves, up)): assert_close(v.g, g, **EXACT)
+
+def test_shares_add_and_passes_add():
+    a = Var(torch.tensor(3.))
+    c = (b := a + a) + b
+    c.backward(); assert (c.g, b.g, a.g) == (1, 2, 4)
+    c.backward(); assert (c.g, b.g, a.g) == (2, 4, 8)
+    a.zero(); c.backward(); assert (c.g, a.g) == (3, 4)
+
+def test_each_node_once():
+    calls = []
+    def back(out, x): calls.append(1); x.g = out.g
+    v = first = Var(torch.tensor(1.))
+    for _ in range(40): v = record(torch.clone, v + v, back=back)
+    v.backward()
+    assert len(calls) == 40 and first.g == 2.**40
+
+def test_a_long_chain_needs_no_recursion():
+    v = first = Var(torch.tensor(1.))
+    for _ in range(3000): v = v + first
+    v.backward()
+    assert first.g == 3001
+
+@every
+def test_gradients_of_every_operation(name):
+    "Bit for bit those of the functions by hand, without a trace in the tensors that came in."
+    op = OPS[name]
+    if name == 'forward_and_backward': pytest.skip('it goes back by itself')
+    for n in range(6):
+        xs = op.inputs(Nth(n))
+        _, want = by_hand(op, xs, same_randn)
+        xs = [x.clone() if torch.is_tensor(x) else x for x in xs]
+        held = {k: Var(xs[k]) for k in op.wrt(xs)}
+        out = record(op.forward, *[held.get(k, x) for k, x in enumerate(xs)])
+        for _ in range(2): out.backward(same_randn(out.data))
+        for v, g in zip(held.values(), want): assert torch.equal(v.g, g + g)
+        assert not any(getattr(x, 'g', None) is not None for x in xs if torch.is_tensor(x))
+
+@every
+def test_one_var_in_two_roles(name):
+    "Where two inputs fit each other, one Var may be both, and gets the sum."
+    op = OPS[name]
+    xs = op.inputs(Nth(0))
+    wrt = op.wrt(xs)
+    same = [(j, k) for j in wrt for k in wrt if j < k and xs[j].shape == xs[k].shape]
+    if name == 'forward_and_backward' or not same: pytest.skip('no two that fit')
+    j, k = same[0]
+    xs[k] = xs[j].clone()
+    _, want = by_hand(op, xs, same_randn)
+    both = Var(xs[j])
+    record(op.forward, *[both if i in (j, k) else x for i, x in enumerate(xs)]).backward(
+        same_randn(op.forward(*xs)))
+    assert_close(both.g, want[wrt.index(j)] + want[wrt.index(k)], **EXACT)
+
+@pytest.mark.parametrize('which', ['input', 'weight', 'output', 'a view', 'NumPy shares the count'])
+def test_in_place_is_seen(which):
+    x, w, b = double(4, 3), double(3, 2), double(2)
+    X, W = Var(x), Var(w)
+    out = record(lin, X, W, b)
+    loss = record(relu, out)
+    {'input': x, 'weight': w, 'output': out.data, 'a view': w[0], 'NumPy shares the count': b
+     }[which].add_(1)
+    with pytest.raises(OrderError, match='changed in place'): loss.backward(double(4, 2))
+    assert X.g is W.g is loss.g is None
+
+def test_a_failed_pass_leaves_nothing():
+    a = Var(double(3))
+    def broken(out, x): raise ZeroDivisionError
+    out = record(torch.clone, a + a, back=broken)
+    with pytest.raises(ZeroDivisionError): out.backward(torch.ones(3).double())
+    assert a.g is None and getattr(out.data, 'g', None) is None
+
+def test_the_graph_goes_with_its_output():
+    a = Var(double(3))
+    out = squashed(a + a)
+    gone = weakref.ref(out.args[0])
+    gc.disable()
+    try: del out; assert gone() is None                # no cycle
+    finally: gc.enable()
+
+MOVES = [lambda t: t.permute(2, 0, 1), lambda t: t[:, -1], lambda t: t[[1, 0, 1]], lambda t: t.mT,
+         lambda t: t.flatten(1), lambda t: t[..., None].expand(2, 3, 4, 5), lambda t: t[:0],
+         lambda t: t.unflatten(2, (2, 2)).transpose(1, 2), lambda t: torch.cat([t, t], 1)]
+
+@pytest.mark.parametrize('f', MOVES)
+def test_moves_as_autograd(f):
+    x = double(2, 3, 4)
+    x[0, 0, 0] = torch.nan
+    v, leaf = Var(x), x.clone().requires_grad_()
+    out = v.move(f)
+    out.backward(up := torch.randn_like(out.data))
+    assert_close(v.g, torch.autograd.grad(f(leaf), leaf, up)[0])
+
+# ---- the adjoint test
+
+@every
+def test_adjoint(name):
+    "Every operation, 2-D and 3-D, small sizes and large, to twelve digits."
+    op = OPS[name]
+    for n in range(6): check_adjoint(op.forward, op.backward, *op.inputs(Nth(n)))
+
+def with_fault(op, fault):
+    "The gradient function with a fault, and with its own names."
+    at = [*inspect.signature(op.backward).parameters].index('out')
+    @functools.wraps(op.backward)
+    def backward(*args): fault(op, args[at], *args[:at], *args[at+1:])
+    return backward
+
+@pytest.mark.parametrize('fault', [f for f in FAULTS if f not in ('upstream written',
+                                                                  'input written')])
+@every
+def test_adjoint_sees_a_fault(name, fault):
+    op = OPS[name]
+    if name == 'forward_and_backward' and fault == 'upstream dropped': pytest.skip('has none')
+    with pytest.raises(CheckError, match='^check_adjoint: .*.g is '):
+        for n in range(4): check_adjoint(op.forward, with_fault(op, FAULTS[fault]),
+                                         *op.inputs(Nth(n)))
+
+@pytest.mark.parametrize('k', [0, 1, 2])
+def test_adjoint_names_the_input_and_sees_one_entry(k):
+    "A slip of one part in a million, in one entry of 100,000."
+    def slip(inp, out, w, b):
+        lin_grad(inp, out, w, b)
+        g = (inp, w, b)[k].g
+        g.view(-1)[0] *= 1 + 1e-6
+    with pytest.raises(CheckError, match=f"check_adjoint: {'inp w b'.split()[k]}.g is wrong"):
+        check_adjoint(lin, slip, torch.randn(300, 300), torch.randn(300, 300), torch.randn(300))
+
+def test_adjoint_leaves_inputs_alone():
+    x = torch.randn(4, 3)
+    check_adjoint(relu, relu_grad, x)
+    assert not hasattr(x, 'g') and x.dtype is torch.float32
+
+# ---- Hessians
+
+@every
+def test_hvp(name):
+    "Through every gradient function, beside PyTorch, which goes back twice."
+    op = OPS[name]
+    if name == 'forward_and_backward': pytest.skip('it goes back by itself')
+    for n in range(3):
+        xs = op.inputs(Nth(n, N=4, H=6, W=7, T=3))
+        wrt = op.wrt(xs)
+        weigh = torch.randn_like(op.forward(*xs))
+        vs = [torch.randn_like(xs[k]) for k in wrt]
+        def put(ts): return [dict(zip(wrt, ts)).get(k, x) for k, x in enumerate(xs)]
+        def ours(*ts):
+            out = record(op.forward, *put(ts))
+            if out.data.dim() == 0: return out
+            def back(out, t): t.g = out.g * weigh
+            return record(lambda t: (t * weigh).sum(), out, back=back)
+        def theirs(*ts):
+            with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+                out = op.reference(*put(ts))
+                return out if out.dim() == 0 else (out * weigh).sum()
+        got = hvp(ours, [xs[k] for k in wrt], vs)
+        _, want = torch.autograd.functional.hvp(theirs, tuple(xs[k] for k in wrt), tuple(vs))
+        for g, t in zip(got, want): assert_close(g, t, rtol=1e-8, atol=1e-10)
+
+def test_hvp_of_a_block_is_symmetric():
+    ws = [double(s) for s in (6, 6)] + [double(6, 6), double(6)]
+    x, y = double(2, 3, 6), double(2, 3, 6)
+    def f(g, s, w, b):
+        z = record(layer_norm, record(lin, x, w, b), g, s)
+        return record(mse, record(gelu, z) + record(rms_norm, z, g), y)
+    u, v = [[torch.randn_like(w) for w in ws] for _ in range(2)]
+    def dot(a, b): return sum((s * t).sum() for s, t in zip(a, b))
+    assert_close(dot(hvp(f, ws, u), v), dot(u, hvp(f, ws, v)), **EXACT)
+
+def test_hvp_in_float32():
+    x, y, w = torch.randn(5, 3), torch.randn(5, 2), torch.randn(3, 2)
+    def f(w): return record(mse, record(lin, x, w, torch.zeros(2)), y)
+    v = torch.randn(3, 2)
+    assert_close(hvp(f, [w], [v])[0], 2/10 * x.t() @ x @ v)
+
+# ---- computed again
+
+def noisy(v, p=0.3):
+    keep = torch.rand(v.data.shape) >= p
+    return record(dropout, record(gelu, v), keep, p)
+
+@pytest.mark.parametrize('depth', [1, 3])
+def test_checkpoint(depth):
+    x, w, b, up = double(4, 6), double(6, 6), double(6), double(4, 6)
+    def grads(wrapped):
+        torch.manual_seed(3)
+        X, W, B = Var(x), Var(w), Var(b)
+        def step(v): return noisy(record(lin, v, W, B))     # W and B are leaves from outside
+        v = X
+        for _ in range(depth): v = wrapped(step)(v)
+        v.backward(up)
+        return [v.data, X.g, W.g, B.g, torch.rand(3)]
+    want = grads(lambda f: f)
+    got = grads(lambda f: lambda v: checkpoint(f, v))
+    for g, t in zip(got, want): assert_close(g, t, **EXACT)
+
+def test_checkpoint_holds_its_arguments_alone():
+    inside = []
+    def f(v):
+        w = squashed(v + v)
+        inside.append(weakref.ref(w.args[0].data))
+        return w
+    out = checkpoint(f, v := Var(double(3)))
+    assert inside[0]() is None and out.args == (v,) and len(out.nodes()) == 2
+
+def test_checkpoint_in_a_checkpoint():
+    a = Var(double(3))
+    inner = lambda v: checkpoint(noisy, v) * v
+    torch.manual_seed(1)
+    checkpoint(inner, a).backward(up := double(3))
+    got = a.g
+    a.zero()
+    torch.manual_seed(1)
+    (noisy(a) * a).backward(up)
+    assert_close(got, a.g, **EXACT)
+
+# ---- float32 and half, and a device
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
+@every
+def test_dtypes_stay(name, dtype):
+    op = OPS[name]
+    if name == 'forward_and_backward': pytest.skip('it goes back by itself')
+    xs = as_dtype(op.inputs(Nth(0)), dtype)
+    held = {k: Var(xs[k]) for k in op.wrt(xs)}
+    out = record(op.forward, *[held.get(k, x) for k, x in enumerate(xs)])
+    out.backward(torch.ones_like(out.data))
+    assert all(v.g.dtype is dtype for v in held.values())
+
+def test_a_training_step_as_autograd():
+    "Tied weights, three steps of plain descent."
+    x, y, w, b = double(8, 5), torch.arange(8) % 5, double(5, 5), double(5)
+    leaf = [t.clone().requires_grad_() for t in (w, b)]
+    for _ in range(3):
+        W, B = Var(w), Var(b)
+        hidden = record(relu, record(lin, x, W, B))
+        record(cross_entropy, record(lin, hidden, W.move(torch.t), B), y).backward()
+        a, c = leaf
+        loss = F.cross_entropy((x @ a + c).relu() @ a.t() + c, y)
+        grads = torch.autograd.grad(loss, leaf)
+        with torch.no_grad():
+            for t, v, p, g in zip((w, b), (W, B), leaf, grads): t -= .1 * v.g; p -= .1 * g
+    for t, p in zip((w, b), leaf): assert_close(t, p.detach(), **EXACT)
