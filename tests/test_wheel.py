@@ -72,6 +72,15 @@ def test_sample_without_network(env, tmp_path):
     out = python('-c', code, cwd=tmp_path, env=env, stdout=subprocess.PIPE).stdout
     assert out.split() == ['10000', '2000']
 
+def test_plays_without_network(env, tmp_path):
+    "An empty folder, the wheel and no network are enough for a GPT that learns and writes."
+    log = tmp_path/'network.log'
+    (folder := tmp_path/'empty').mkdir()
+    args = '--gpt --steps 2 --sample 9 --prompt OPHELIA'.split()
+    out = python('-m', 'backprop_nb', *args, cwd=folder, env={**env, 'NETWORK_LOG': str(log)},
+                 stdout=subprocess.PIPE).stdout
+    assert re.search(r'^OPHELIA', out, re.M) and not log.exists() and not [*folder.iterdir()]
+
 def test_network_is_off(env, tmp_path):
     code = 'import urllib.request; urllib.request.urlopen("https://example.com")'
     log = tmp_path/'network.log'
