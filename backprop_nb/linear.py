@@ -21,7 +21,8 @@ def lin(x:Tensor, # examples in rows (N, d), or (N, T, d): axes in front are all
 
     Raises `ValueError` for shapes that do not fit, `TypeError` for integers and mixed dtypes."""
     fits('lin', 'x N ... d, w d m, b m', x, w, b)
-    return torch.addmm(b, x, w) if x.dim() == 2 else x @ w + b
+    if x.dim() == 2: return torch.addmm(b, x, w)
+    return torch.addmm(b, x.flatten(0, -2), w).view(*x.shape[:-1], len(b))
 
 # %% ../nbs/05_linear.ipynb #b7ff61b9
 def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)

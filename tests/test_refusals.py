@@ -33,7 +33,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'BceWithLogits': 'bce_with_logits', 'CrossEntropy': 'cross_entropy', 'Conv2d': 'conv2d',
     'LayerNorm': '', 'RMSNorm': '',
     'MaxPool2d': 'max_pool2d', 'AvgPool2d': 'avg_pool2d', 'Flatten': 'flatten',
-    'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm',
+    'Embedding': 'embedding', 'Block': '', 'RNN': 'rnn', 'LSTM': 'lstm',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
     'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
@@ -174,6 +174,7 @@ OPTIMISER = [
     (([rand(3).requires_grad_()], .1), DtypeError, 'params[0]', 'requires_grad=True'),
     (([rand(2), y := rand(3, 3), y.t()], .1), ReuseError, 'params[2]', 'params[1] once more')]
 
+TINY = GPT(4, 5, 4, 2, 1)
 REFUSALS = {  # rows of arguments, or of a function without any; type of the error, words in it
     'Value': [
         (('a',), ArgumentError, 'numbers', 'got str'), ((1j,), ArgumentError, 'got complex'),
@@ -405,6 +406,48 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                   (lambda: read_text(written(lambda raw: b'short')), FileError, 'has 5 characters'),
                   ((__file__, 8), ArgumentError, 'encoding is 8', 'want a str'),
                   ((__file__, 'klingon'), RangeError, 'unknown encoding: klingon')],
+    'Block': [((0,), RangeError, 'width is 0', '1 or more'),
+              ((4, 1, 'batch'), RangeError, "norm is 'batch'"),
+              ((4, 1, None), RangeError, "norm is None, want 'layer' or 'rms'"),
+              ((4, 1, 'layer', 1.), RangeError, 'dropout is 1.0', '< 1'),
+              (lambda: Block(4)(rand(2, 3)), ShapeError, '(2, 3)', '(N, T, 4)'),
+              (lambda: back_from(Block(4), rand(2, 3, 4)), UpstreamError, 'nothing has')],
+    'GPT': [*(((*[4]*k, 0, *[4]*(3 - k), 1), RangeError, f'{n} is 0', 'want 1 or more')
+              for k, n in enumerate(['vocab', 'context', 'width'])),
+            ((4, 4, 4, 2, 0), RangeError, 'layers is 0'),
+            ((4, 4, 4, 2, 1.), ArgumentError, 'layers is 1.0'),
+            ((4, 4, 4, 2, 1, 'no'), ArgumentError, "tied is 'no'", 'want a bool'),
+            ((4, 4, 4, 2, 1, True, -1), RangeError, 'dropout is -1'),
+            ((4, 4, 4, 2, 1, True, 0., 'none'), RangeError, "norm is 'none'"),
+            (lambda: TINY(whole(2, 6)), ShapeError, '(2, 6)', '1 to 5 symbols'),
+            (lambda: TINY(whole(2, 0)), ShapeError, '(2, 0)', '1 to 5 symbols'),
+            (lambda: TINY(whole(5)), ShapeError, '(5,)', '(N, T)'),
+            (lambda: TINY(rand(2, 5)), DtypeError, 'torch.float32', 'torch.int64'),
+            (lambda: back_from(TINY, whole(2, 3)), UpstreamError, 'nothing has')],
+    'AdamW': [(([rand(2)], -1), RangeError, 'lr is -1'), (([],), RangeError, 'empty'),
+              (([rand(2)], .1, (.9, .99), 1e-8, -1), RangeError, 'weight_decay is -1'),
+              (([rand(2)], .1, (.9, .99), 1e-8, '1'), ArgumentError, "weight_decay is '1'"),
+              (([x := rand(2), x],), ReuseError, 'params[1] is params[0] once more')],
+    'cosine': [((0, 0, 1.), RangeError, 'steps is 0'), ((-1, 9, 1.), RangeError, 'step is -1'),
+               ((0, 9, -1.), RangeError, 'high is -1'),
+               ((0, 9, 1., 'a'), ArgumentError, "low is 'a'"),
+               ((0, 9, 1., 0., 10), RangeError, 'warmup is 10', 'at most 9')],
+    'windows': [((whole(9), whole(1), 0), RangeError, 'length is 0'),
+                ((whole(9), whole(1) + 6, 3), RangeError, 'starts go from 6 to 6', 'want 0 to 5'),
+                ((whole(9), whole(1) - 1, 3), RangeError, 'starts go from -1'),
+                ((rand(9), whole(1), 3), DtypeError, 'text is torch.float32', 'torch.int64'),
+                ((whole(9), [0], 3), DtypeError, 'starts is [0]', WANT_TENSOR),
+                ((whole(9), whole(1, 1), 3), ShapeError, 'starts has shape (1, 1)', '(n,)')],
+    'text_loss': [(lambda: text_loss(TINY, whole(5)), ShapeError, '(5,)', 'want 6 or more'),
+                  (lambda: text_loss(TINY, whole(9), 0), RangeError, 'batch_size is 0'),
+                  (lambda: text_loss(TINY, 'text'), DtypeError, "text is 'text'", WANT_TENSOR)],
+    'sample': [*((lambda how=how: sample(TINY, **{'idx': whole(2), 'n': 3, **how}), error, words)
+                 for how, error, words in [
+        (dict(n=-1), RangeError, 'n is -1'), (dict(top_k=0), RangeError, 'top_k is 0'),
+        (dict(temperature=-1), RangeError, 'temperature is -1'),
+        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(0,)'),
+        (dict(idx='text'), DtypeError, "idx is 'text'"), (dict(idx=rand(2)), DtypeError, 'float32'),
+        (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')])],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),

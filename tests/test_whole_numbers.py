@@ -68,6 +68,19 @@ def normed(norm):
         return norm(**whole)(torch.arange(24.).view(4, 6))
     return call
 
+def blocked(**whole):
+    torch.manual_seed(0)
+    return Block(**{'width': 6, **whole})(torch.arange(36.).view(2, 3, 6) / 36)
+
+def learned(**whole):
+    torch.manual_seed(0)
+    return GPT(**{'vocab': 4, 'context': 5, 'width': 6, 'heads': 3, 'layers': 2, **whole})
+
+def read(**whole):
+    gpt = learned(**whole)
+    return gpt(WORDS[None,:5]), gpt.parameters()
+
+WORDS = tensor([0, 1, 2, 3, 3, 1, 0, 2, 1, 0, 3, 2])
 CONV, MAX, AVG = {'stride': 2, 'padding': 1}, {'size': 2, 'stride': 1}, {'size': 2, 'stride': 1}
 CALLS = {  # of each function the call, and a number for each parameter that wants a whole one
     'two_moons': (two_moons, {'n': 20, 'seed': 3}),
@@ -77,6 +90,14 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
     'mlp': (seeded(lambda n: [p for l in mlp(n, n) for p in l.parameters()]), {'sizes': 3}),
     'LayerNorm': (normed(LayerNorm), {'d': 6}), 'RMSNorm': (normed(RMSNorm), {'d': 6}),
     'BatchNorm': (normed(BatchNorm), {'C': 6}),
+    'Block': (blocked, {'width': 6, 'heads': 3}),
+    'GPT': (read, {'vocab': 6, 'context': 5, 'width': 6, 'heads': 3, 'layers': 2}),
+    'cosine': (lambda **k: cosine(**{'step': 3, 'steps': 9, 'high': 1., **k}),
+               {'step': 4, 'steps': 8, 'warmup': 5}),
+    'windows': (lambda length: windows(WORDS, WORDS[:2], length), {'length': 3}),
+    'text_loss': (lambda batch_size: text_loss(learned(), WORDS, batch_size), {'batch_size': 1}),
+    'sample': (lambda **k: sample(learned(), WORDS[:2], **{'n': 3, **k}),
+               {'n': 4, 'top_k': 2, 'seed': 5}),
     'fit': (fitted, {'epochs': 2, 'batch_size': 2, 'seed': 3}),
     'conv2d': (lambda **k: conv2d(IMAGES, FILTERS, BIASES, **k), CONV),
     'conv2d_grad': (back(conv2d, conv2d_grad, IMAGES, FILTERS, BIASES), CONV),
