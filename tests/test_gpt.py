@@ -1,5 +1,5 @@
-"""The GPT of chapter 16 against autograd, step for step; its block against torch's own; the same with
-chapter 00's Values; the slips of the field, and what sees them."""
+"""The GPT of chapter 16 against autograd, step for step; its block against that of torch; the
+same with the Values of chapter 00; the slips of the field, and what sees them."""
 import math
 import nbformat, pytest, torch
 from run_course import ROOT
@@ -129,7 +129,7 @@ def test_values_and_vectors_learn_the_same():
 @pytest.mark.parametrize('shape', [(3, 5), (1, 1), (4, 1), (2, 7)])
 def test_gradients(shape):
     for how in dict(), dict(tied=False, norm='rms'):
-        check_grads(shaken(GPT(5, 7, 4, 2, 1, **how)), torch.randint(5, shape))
+        check_grads(shaken(GPT(5, 7, 2, 2, 1, **how)), torch.randint(5, shape))
 
 def test_no_text_at_all():
     gpt = GPT(5, 7, 4, 2, 2)
@@ -148,7 +148,7 @@ def test_places_beyond_the_text_get_nothing():
 
 def test_dropout():
     "Drawn anew in each pass of training; its gradient is that of the masks; eval has none."
-    gpt, idx = shaken(GPT(5, 7, 4, 2, 2, dropout=.5)), torch.randint(5, (3, 4))
+    gpt, idx = shaken(GPT(5, 4, 2, 2, 2, dropout=.5)), torch.randint(5, (3, 4))
     assert not torch.equal(gpt(idx), gpt(idx))
     gpt.eval()
     assert torch.equal(gpt(idx), gpt(idx))

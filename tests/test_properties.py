@@ -197,7 +197,13 @@ OWN = {  # where we are not like torch: (operation, what is spoiled), what diffe
     ('cross_entropy', 'upstream'): 'torch goes by log_softmax, which is inf - inf at the label',
     ('layer_norm', 'w'): 'three terms, of which two are infinite; torch adds them in another order',
     ('layer_norm', 'upstream'): 'the same',
-    ('forward_and_backward', 'upstream'): 'it has none; the record multiplies by it at the end'}
+    ('forward_and_backward', 'upstream'): 'it has none; the record multiplies by it at the end',
+    **{('attention', name): 'torch has zeros for a row of which all scores are -inf'
+       for name in ('q', 'k')},
+    ('attention', 'upstream'): 'r is a sum over features here, over keys there',
+    **{('attention_blocks', name): 'what nobody may see is not touched; torch multiplies it by 0'
+       for name in ('q', 'k', 'v', 'upstream')},
+    ('gelu', 'inp'): 'the form with tanh has the slope 0 or 1 far out; torch has 0 times inf'}
 
 @pytest.mark.parametrize('name', OPS)
 def test_not_finite(name):
@@ -265,7 +271,8 @@ def test_leaves(name):
 
 @pytest.mark.parametrize('kind', [np.int64, np.uint8, torch.tensor])
 @pytest.mark.parametrize('name', [n for n, op in OPS.items()
-                                  if any(type(x) is int for x in op.inputs(Nth(0)))])
+                                  if any(type(x) is int for x in op.inputs(Nth(0)))
+                                  and n != 'attention_blocks'])             # has no module
 def test_whole_numbers_of_any_kind(name, kind):
     "What Python takes for an index is a size, stride or padding, in functions and in modules."
     op, module = OPS[name], getattr(backprop_nb.all, ''.join(map(str.title, name.split('_'))).

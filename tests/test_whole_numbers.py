@@ -81,6 +81,12 @@ def read(**whole):
     return gpt(WORDS[None,:5]), gpt.parameters()
 
 WORDS = tensor([0, 1, 2, 3, 3, 1, 0, 2, 1, 0, 3, 2])
+QKV = rand(2, 5, 4), rand(2, 5, 4), rand(2, 5, 3)
+
+def attended(**whole):
+    torch.manual_seed(0)
+    return Attention(**{'width': 6, **whole})(torch.arange(60.).view(2, 5, 6) / 60)
+
 CONV, MAX, AVG = {'stride': 2, 'padding': 1}, {'size': 2, 'stride': 1}, {'size': 2, 'stride': 1}
 CALLS = {  # of each function the call, and a number for each parameter that wants a whole one
     'two_moons': (two_moons, {'n': 20, 'seed': 3}),
@@ -98,6 +104,11 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
     'text_loss': (lambda batch_size: text_loss(learned(), WORDS, batch_size), {'batch_size': 1}),
     'sample': (lambda **k: sample(learned(), WORDS[:2], **{'n': 3, **k}),
                {'n': 4, 'top_k': 2, 'seed': 5}),
+    'attention_blocks': (lambda **k: attention_blocks(*QKV, True, **k), {'size': 2}),
+    'attention_blocks_grad': (back(lambda *a, **k: attention_blocks(*a, True, **k),
+                                   lambda *a, **k: attention_blocks_grad(*a, True, **k), *QKV),
+                              {'size': 2}),
+    'Attention': (attended, {'width': 6, 'heads': 3}),
     'fit': (fitted, {'epochs': 2, 'batch_size': 2, 'seed': 3}),
     'conv2d': (lambda **k: conv2d(IMAGES, FILTERS, BIASES, **k), CONV),
     'conv2d_grad': (back(conv2d, conv2d_grad, IMAGES, FILTERS, BIASES), CONV),

@@ -12,16 +12,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from backprop_nb.__main__ import as_images, network
+from backprop_nb.attention import (
+    attention, attention_blocks, attention_blocks_grad, attention_grad, gelu, gelu_grad)
 from backprop_nb.conv import conv2d, conv2d_grad
 from backprop_nb.data import mnist
 from backprop_nb.embedding import embedding, embedding_grad
+from backprop_nb.gpt import GPT, AdamW
 from backprop_nb.linear import lin
 from backprop_nb.module import Lin, Model, Mse, Relu
 from backprop_nb.mse import mse
 from backprop_nb.network import forward_and_backward
 from backprop_nb.norm import (
     batch_norm, batch_norm_grad, layer_norm, layer_norm_grad, rms_norm, rms_norm_grad)
-from backprop_nb.recurrent import lstm, lstm_grad, rnn, rnn_grad
+from backprop_nb.recurrent import clip_grads, lstm, lstm_grad, rnn, rnn_grad
 from backprop_nb.relu import relu
 from backprop_nb.softmax import CrossEntropy
 from backprop_nb.training import SGD, History, accuracy, fit, mlp
@@ -306,6 +309,113 @@ def recurrent_nets():
                ratio(ours, theirs, 21, 10))
 
 
+def gpt_of(heads=4, layers=4):
+    "nanoGPT's recipe for a processor: 12 texts of 64 symbols, width 128, tied; model and letters."
+    torch.manual_seed(0)
+    model = Model([GPT(65, 64, 128, heads, layers)], CrossEntropy())
+    return model, torch.randint(65, (2, 12, 64))
+
+
+def gpt_loss(P, idx, targ, heads=4, layers=4):
+    "The same network in torch's own, fused operations; `P` has weights (outputs, inputs)."
+    (N, T), C = idx.shape, P['table'].shape[1]
+    def normed(x, n): return F.layer_norm(x, (C,), P[n + '.w'], P[n + '.b'])
+    def dense(x, n): return F.linear(x, P[n + '.w'], P[n + '.b'])
+    x = F.embedding(idx, P['table']) + P['places'][:T]
+    for k in range(layers):
+        at, mlp = f'layers.{k}.attend', f'layers.{k}.mlp'
+        joined = dense(normed(x, f'{at}.0'), f'{at}.1.qkv').view(N, T, 3, heads, C//heads)
+        q, k, v = joined.permute(2, 0, 3, 1, 4)
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+        x = x + dense(found, f'{at}.1.proj')
+        x = x + dense(F.gelu(dense(normed(x, f'{mlp}.0'), f'{mlp}.1')), f'{mlp}.3')
+    scores = F.linear(normed(x, f'layers.{layers}'), P['table'])
+    return F.cross_entropy(scores.flatten(0, 1), targ.flatten())
+
+
+def for_autograd(gpt):
+    "Parameters by name, weights as `nn.Linear` has them."
+    turned = {n: p.t() if n.endswith('.w') and p.dim() == 2 else p
+              for n, p in gpt.named_parameters()}
+    return {n: p.clone(memory_format=torch.contiguous_format).requires_grad_()
+            for n, p in turned.items()}
+
+
+def gpt_steps(way):
+    "The function that takes one step of training, by 'ours' or 'autograd'."
+    model, (idx, targ) = gpt_of()
+    how = dict(lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
+    if way == 'ours':
+        params = model.parameters()
+        opt = AdamW(params, **how)
+
+        def step(): model(idx, targ); model.backward(); clip_grads(params, 1.); opt.step()
+        return step
+    P = for_autograd(model.layers[0])
+    opt = torch.optim.AdamW(P.values(), **how)
+
+    def step():
+        opt.zero_grad(); gpt_loss(P, idx, targ).backward()
+        nn.utils.clip_grad_norm_(P.values(), 1.)
+        opt.step()
+    return step
+
+
+def gpts():
+    "A step of training of a GPT: there, back, clipping and AdamW."
+    yield ('GPT, 4 blocks of width 128, 12 texts of 64 / autograd', 1.10,
+           ratio(gpt_steps('ours'), gpt_steps('autograd'), 31, 3))
+
+
+def gpt_mb(way):
+    "Peak memory of a step of training, the first, by 'ours' or 'autograd'."
+    return peak_mb(gpt_steps(way))
+def attentions():
+    "Forward and gradients of 4 causal heads, and of gelu, against autograd on fused functions."
+    N, H, T, d = 12, 4, 64, 32
+    torch.manual_seed(0)
+    q, k, v, up = torch.randn(4, N, H, T, d)
+    x, up_x = torch.randn(2, N, T, 4 * H * d)
+    mask = torch.ones(T, T, dtype=torch.bool).tril()
+    leaves, leaf = [t.clone().requires_grad_() for t in (q, k, v)], x.clone().requires_grad_()
+
+    def ours():
+        out = attention(q, k, v, mask)
+        out.g = up
+        attention_grad(q, out, k, v, mask)
+
+    def theirs():
+        out = F.scaled_dot_product_attention(*leaves, is_causal=True)
+        torch.autograd.grad(out, leaves, up)
+    yield f'attention ({N}, {H}, {T}, {d}) / autograd', 1.3, ratio(ours, theirs, 21, 10)
+
+    def ours():
+        out = gelu(x)
+        out.g = up_x
+        gelu_grad(x, out)
+
+    def theirs(): torch.autograd.grad(F.gelu(leaf), leaf, up_x)
+    yield f'gelu ({N}, {T}, {4 * H * d}) / autograd', None, ratio(ours, theirs, 21, 10)
+
+
+def table_or_blocks_mb(way):
+    "Peak memory of causal attention there and back, T = 4,096, by 'table' or 'blocks'."
+    torch.manual_seed(0)
+    q, k, v, up = torch.randn(4, 4096, 32)
+
+    def blocks():
+        out = attention_blocks(q, k, v, True)
+        out.g = up
+        attention_blocks_grad(q, out, k, v, True)
+
+    def table():
+        mask = torch.ones(4096, 4096, dtype=torch.bool).tril()
+        out = ((q @ k.mT) / 32**.5).masked_fill_(~mask, float('-inf')).softmax(-1) @ v
+        out.g = up
+        attention_grad(q, out, k, v, mask)
+    return peak_mb(blocks if way == 'blocks' else table)
+
+
 def backward_mb(way):
     "Peak memory of one backward pass for four parameters, 50,000 digits, by 'ours' or 'autograd'."
     x, y, *params = setting(50_000)
@@ -354,7 +464,7 @@ if __name__ == '__main__':
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads\n')
     print(f'{"":58}{"ratio":>7}{"bound":>8}')
     for rows in (large_batch, small_batches, training_steps, epoch, convolutions, norms,
-                 embeddings, recurrent_nets):
+                 embeddings, recurrent_nets, attentions, gpts):
         for name, bound, (r, a, b) in rows():
             print(f'{name:58}{r:7.2f}{verdict(r, bound)}   ({1e3*a:.3g} ms / {1e3*b:.3g} ms)')
     ours, theirs = memory('ours'), memory('autograd')
@@ -362,6 +472,12 @@ if __name__ == '__main__':
     ours, theirs = memory('ours', table_mb), memory('autograd', table_mb)
     print(f'gradient of a table 50,000 x 128: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB '
           f'(bound 1.05: {"ok" if ours <= 1.05*theirs else "OVER"})')
+    ours, theirs = memory('ours', gpt_mb), memory('autograd', gpt_mb)
+    print(f'a step of a GPT: {ours:.0f} MB at the peak, autograd {theirs:.0f} MB '
+          f'(bound 1.00: {"ok" if ours <= theirs else "OVER"})')
+    ours, theirs = memory('blocks', table_or_blocks_mb), memory('table', table_or_blocks_mb)
+    print(f'attention, T = 4,096: {ours:.0f} MB at the peak in blocks, with the table {theirs:.0f} '
+          f'MB (bound 1/8: {"ok" if 8*ours <= theirs else "OVER"})')
     ms = import_ms()
     ok = 'ok' if ms <= 60 else 'OVER'
     print(f'import of the core after torch: {ms:.0f} ms (bound 60 ms: {ok})')
