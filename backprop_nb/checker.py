@@ -276,7 +276,7 @@ def _lay(tensors, old=True):
     for t in tensors.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
     return {n: t.g for n,t in tensors.items()}
 
-def _written(tensors, laid):
+def _found_g(tensors, laid):
     "What has been written into `.g` since, by name."
     found = {n: getattr(t, 'g', None) for n,t in tensors.items()}
     return {n: g for n,g in found.items() if g is not None and g is not ...
@@ -315,7 +315,7 @@ class Gradient(Exercise):
         args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
         with _untouched(**inputs, out=out, **{'out.g': up}): returned = answer(*args)
         if out.g is not up: raise Slip('wrote into an input', 'out.g')
-        got = _written(floats, laid)
+        got = _found_g(floats, laid)
         if not got: _no_g(answer, returned, floats.values())
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():
