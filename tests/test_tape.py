@@ -1,5 +1,5 @@
 """The tape beside autograd on random graphs, in place and twice; the adjoint test over all records,
-and what it must refuse; Hessians beside PyTorch's; what is recomputed; the count of the slips."""
+and what it must refuse; Hessians beside PyTorch's; what is recomputed."""
 import functools, gc, inspect, weakref
 import pytest, torch
 from test_properties import FAULTS, Nth, as_dtype, same_randn
