@@ -155,7 +155,7 @@ def windows(text:Tensor, # a text as numbers (n,), int64
     return both[:,:-1], both[:,1:]
 
 # %% ../nbs/16_gpt.ipynb #e16g0221
-def _through(layers, x):
+def _forth_through(layers, x):
     for layer in layers: x = layer(x)
     return x
 
@@ -190,8 +190,8 @@ class Block(Module):
         self.mlp = [make(width), _dense_layer(width, wide), Gelu(), _dense_layer(wide, width),
                     *_drops('Block', dropout)]
     def forward(self, inp:Tensor)->Tensor:
-        self.mid = inp + _through(self.attend, inp)
-        return self.mid + _through(self.mlp, self.mid)
+        self.mid = inp + _forth_through(self.attend, inp)
+        return self.mid + _forth_through(self.mlp, self.mid)
     def bwd(self, out, inp):
         up = upstream(out, 'Block')
         _back_through(self.mlp, up)             # writes mid.g
@@ -225,7 +225,7 @@ class _Wired(Module):
     def forward(self, idx:Tensor)->Tensor:
         T = _read_fits(self, idx)
         self.first = embedding(idx, self.table) + self.places[:T]
-        self.last = _through(self.layers, self.first)
+        self.last = _forth_through(self.layers, self.first)
         return self.last @ _head(self).t()
     def bwd(self, out, idx):
         up,head = upstream(out, 'GPT'), _head(self)
