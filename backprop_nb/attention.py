@@ -28,8 +28,8 @@ def _who_sees(name, mask, q, k):
     try: fit = mask.dim() > 1 and torch.broadcast_shapes(mask.shape, scores) == scores
     except RuntimeError: fit = False
     if not fit:
-        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])} or '
-                         f'another that broadcasts to the scores {tuple(scores)}')
+        raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])}, '
+                         f'or another that broadcasts to the scores {tuple(scores)}')
     blind = ~mask.any(-1, keepdim=True)
     return (mask | blind, blind) if blind.any() else (mask, None)
 
@@ -96,13 +96,14 @@ def _merged(t):
 
 # %% ../nbs/15_attention.ipynb #a1500060
 def _cut_fits(width, heads, causal):
-    "Refuse heads that leave features over."
+    "What was given, checked; refuses heads that leave features over."
+    width,heads = _whole('Attention: width', width, 1), _whole('Attention: heads', heads, 1)
     if width % heads:
         raise ShapeError(f'Attention: width {width} cannot be cut into {heads} heads, want a '
                          'multiple of them')
     if not isinstance(causal, bool):
         raise ArgumentError(f'Attention: causal is {causal!r:.40}, want a bool')
-    return causal
+    return width, heads, causal
 
 def _back_only(T, device):
     "The causal mask (T, T): row t may look at columns up to t."
@@ -117,11 +118,9 @@ class Attention(Module):
     def __init__(self, width:int, # features of a step
                  heads:int=1, # how many; width is a multiple of it
                  causal:bool=True): # may a step look only at itself and at what was before it?
-        self.width = width = _whole('Attention: width', width, 1)
-        self.heads = _whole('Attention: heads', heads, 1)
-        self.causal = _cut_fits(width, self.heads, causal)
-        self.qkv,self.proj = [Lin(torch.randn(width, m) / math.sqrt(width), torch.zeros(m))
-                              for m in (3*width, width)]
+        self.width,self.heads,self.causal = width,*_ = _cut_fits(width, heads, causal)
+        def layer(m): return Lin(torch.randn(width, m) / math.sqrt(width), torch.zeros(m))
+        self.qkv,self.proj = layer(3*width), layer(width)
     def mask_for(self, inp): return _back_only(inp.shape[1], inp.device) if self.causal else None
     def forward(self, inp:Tensor)->Tensor:
         fits('Attention', f'inp N T {self.width}', inp)
@@ -129,11 +128,10 @@ class Attention(Module):
         return self.proj(_merged(attention(q, k, v, self.mask_for(inp))))
     def bwd(self, out, inp):
         self.proj.backward()
-        merged,joined = self.proj.args[0], self.qkv.out
-        (found,),(found_g,) = [_in_heads(t, self.heads, 1) for t in (merged, merged.g)]
-        found.g,(q,k,v) = found_g, _in_heads(joined, self.heads, 3)
+        merged,(q,k,v) = self.proj.args[0], _in_heads(self.qkv.out, self.heads, 3)
+        (found,),(found.g,) = [_in_heads(t, self.heads, 1) for t in (merged, merged.g)]
         attention_grad(q, found, k, v, self.mask_for(inp))
-        joined.g = torch.cat([_merged(t.g) for t in (q, k, v)], 2)
+        self.qkv.out.g = torch.cat([_merged(t.g) for t in (q, k, v)], 2)
         self.qkv.backward(self.input_grad)
 
 # %% ../nbs/15_attention.ipynb #a1500081m

@@ -43,15 +43,15 @@ def _turned_grad(inp, out, angle):
 # %% ../../nbs/answers_15_attention.ipynb #b1530004
 def _for_each_head(t, heads): return t[:,:,None].expand(-1, -1, heads, -1, -1).clone()
 
-def _grouped(inp, k, v):
+def _grouped_queries(inp, k, v):
     heads = inp.shape[2]
     return attention(inp, _for_each_head(k, heads), _for_each_head(v, heads))
 
 def _groups(N, d, m):
     return torch.randn(N, m, d, 3, 2), torch.randn(N, m, 4, 2), torch.randn(N, m, 4, 5)
 
-@Gradient('15.3', _groups, _grouped)
-def _grouped_grad(inp, out, k, v):
+@Gradient('15.3', _groups, _grouped_queries)
+def _grouped_queries_grad(inp, out, k, v):
     heads = inp.shape[2]
     keys = _for_each_head(k, heads)
     values = _for_each_head(v, heads)
