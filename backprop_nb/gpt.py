@@ -162,7 +162,9 @@ def _forth_through(layers, x):
 def _back_through(layers, g):
     "Hand `g` to the last layer; the gradient arrives at what came into the first one."
     layers[-1].out.g = g
-    for layer in reversed(layers): layer.backward()
+    for layer in reversed(layers):
+        layer.backward()
+        layer.out.g = None                      # used up
 
 # %% ../nbs/16_gpt.ipynb #e16g0222
 _NORMS = {'layer': LayerNorm, 'rms': RMSNorm}
