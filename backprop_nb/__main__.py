@@ -185,7 +185,7 @@ def _made_of(about, tensors):
     return gpt, symbols
 
 # %% ../nbs/demo.ipynb #gpt0006
-def _write(args):
+def _write_on(args):
     "Learn, or take what was learned before; say how well; write on from the prompt."
     if args.load: gpt,symbols = args.load
     else:
@@ -320,7 +320,7 @@ def _options_of_gpt(p):
 # %% ../nbs/demo.ipynb #parse002
 _OF_DIGITS,_OF_GPT = ('full', 'conv', 'out'), ('text', 'steps', 'sample', 'prompt', 'save', 'load')
 
-def _asked(argv):
+def _args_of(argv):
     "The arguments; refuses what makes no sense together."
     p = _parser()
     args = p.parse_args(argv)
@@ -389,14 +389,14 @@ def _train(conv, full, seed, out):
 def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save or write."
-    args = _asked(argv)
+    args = _args_of(argv)
     device = args.device or torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.manual_seed(args.seed)
     if not args.load and not _table_is_right(device): return 1
     if device != torch.get_default_device(): torch.set_default_device(device)
     if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try:
-        if args.gpt: _write(args)
+        if args.gpt: _write_on(args)
         elif args.names: _write_names(args)
         else: _train(args.conv, args.full, args.seed, args.out)
     except (OSError, RuntimeError) as e:            # no MNIST to be had, no place for the file

@@ -62,7 +62,7 @@ def _open_books():
     EXERCISES.update(own)
 
 # %% ../nbs/checker.ipynb #instead1
-def _place(s):
+def _aim(s):
     "What a statement assigns, or what kind it is, as text: 'inp.g', 'v[:]', 'return', 'for'."
     match s:
         case ast.Assign(targets=[t, *_]) | ast.AugAssign(target=t): return ast.unparse(t)
@@ -74,8 +74,8 @@ class _Instead(ast.NodeTransformer):
     "Put each of the lines in the place of the statement that assigns the same name."
     def __init__(self, lines): self.lines = ast.parse(lines).body
     def generic_visit(self, node):
-        place = _place(node)
-        at = [k for k,s in enumerate(self.lines) if place and _place(s) == place]
+        place = _aim(node)
+        at = [k for k,s in enumerate(self.lines) if place and _aim(s) == place]
         if not at: return super().generic_visit(node)
         head,self.lines = self.lines[:at[0] + 1], self.lines[at[0] + 1:]
         return head
@@ -204,8 +204,9 @@ class Exercise:
                 ):
         self.name,self.inputs = name,_drawn(inputs) if isinstance(inputs, str) else inputs
         names = [*inspect.signature(self.inputs).parameters]
-        self.sizes = [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s if isinstance(s, tuple) else [s]))
-                      for s in sizes]
+        rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
+        self.sizes = [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s))
+                      for s in rows]
     def __call__(self, solution):
         self.solution,EXERCISES[self.name] = solution,self
         return solution
@@ -276,7 +277,7 @@ def _lay(tensors, old=True):
     for t in tensors.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
     return {n: t.g for n,t in tensors.items()}
 
-def _written(tensors, laid):
+def _found_g(tensors, laid):
     "What has been written into `.g` since, by name."
     found = {n: getattr(t, 'g', None) for n,t in tensors.items()}
     return {n: g for n,g in found.items() if g is not None and g is not ...
@@ -315,7 +316,7 @@ class Gradient(Exercise):
         args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
         with _untouched(**inputs, out=out, **{'out.g': up}): returned = answer(*args)
         if out.g is not up: raise Slip('wrote into an input', 'out.g')
-        got = _written(floats, laid)
+        got = _found_g(floats, laid)
         if not got: _no_g(answer, returned, floats.values())
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():
@@ -497,7 +498,7 @@ def _stories(ex, cases, names, wrong):
 def _two_rows(ex, cases, names, wrong, seconds=2):
     "The two rows of the table that together give the numbers in every case."
     found,end = {},time.thread_time() + seconds
-    places = lambda lines: {_place(s) for s in ast.parse(lines).body}
+    places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
     for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
         if time.thread_time() > end: break
         if STILL in (x, y) or x == y or places(a) & places(b): continue

@@ -19,7 +19,7 @@ from .embedding import _unpacked_text, embedding, embedding_grad
 from .gradcheck import upstream
 from .module import Lin, Module, _as_before
 from .norm import Dropout, LayerNorm, RMSNorm
-from .operation import _number, _whole, fits
+from .operation import _dense, _number, _whole, fits
 from .softmax import cross_entropy
 from .training import Adam
 
@@ -132,7 +132,7 @@ def read_text(path:str|Path, # a file of text
 # %% ../nbs/16_gpt.ipynb #e16g0203
 def _rows_of_numbers(name, **tensors):
     for what,t in tensors.items():
-        if not isinstance(t, Tensor): raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
+        _dense(name, what, t)
         if t.dtype is not torch.int64:
             raise DtypeError(f'{name}: {what} is {t.dtype}, want torch.int64')
         if t.dim() != 1: raise ShapeError(f'{name}: {what} has shape {tuple(t.shape)}, want (n,)')
@@ -155,14 +155,16 @@ def windows(text:Tensor, # a text as numbers (n,), int64
     return both[:,:-1], both[:,1:]
 
 # %% ../nbs/16_gpt.ipynb #e16g0221
-def _through(layers, x):
+def _forth_through(layers, x):
     for layer in layers: x = layer(x)
     return x
 
 def _back_through(layers, g):
     "Hand `g` to the last layer; the gradient arrives at what came into the first one."
     layers[-1].out.g = g
-    for layer in reversed(layers): layer.backward()
+    for layer in reversed(layers):
+        layer.backward()
+        layer.out.g = None                      # used up
 
 # %% ../nbs/16_gpt.ipynb #e16g0222
 _NORMS = {'layer': LayerNorm, 'rms': RMSNorm}
@@ -190,8 +192,8 @@ class Block(Module):
         self.mlp = [make(width), _dense_layer(width, wide), Gelu(), _dense_layer(wide, width),
                     *_drops('Block', dropout)]
     def forward(self, inp:Tensor)->Tensor:
-        self.mid = inp + _through(self.attend, inp)
-        return self.mid + _through(self.mlp, self.mid)
+        self.mid = inp + _forth_through(self.attend, inp)
+        return self.mid + _forth_through(self.mlp, self.mid)
     def bwd(self, out, inp):
         up = upstream(out, 'Block')
         _back_through(self.mlp, up)             # writes mid.g
@@ -201,6 +203,10 @@ class Block(Module):
 
 # %% ../nbs/16_gpt.ipynb #e16g0225
 def _head(gpt): return getattr(gpt, 'head', gpt.table)
+
+def _norm_and_tied(norm, tied):
+    if not isinstance(tied, bool): raise ArgumentError(f'GPT: tied is {tied!r:.40}, want a bool')
+    return _norm_named('GPT', norm)
 
 def _read_fits(gpt, idx):
     "How many symbols are read; refuses none, and more than the context."
@@ -221,7 +227,7 @@ class _Wired(Module):
     def forward(self, idx:Tensor)->Tensor:
         T = _read_fits(self, idx)
         self.first = embedding(idx, self.table) + self.places[:T]
-        self.last = _through(self.layers, self.first)
+        self.last = _forth_through(self.layers, self.first)
         return self.last @ _head(self).t()
     def bwd(self, out, idx):
         up,head = upstream(out, 'GPT'), _head(self)
@@ -249,10 +255,10 @@ class GPT(_Wired):
                  norm:str='layer'): # or 'rms'
         sizes = dict(vocab=vocab, context=context, width=width, layers=layers)
         vocab,self.context,width,layers = [_whole(f'GPT: {k}', n, 1) for k,n in sizes.items()]
-        if not isinstance(tied, bool): raise ArgumentError(f'GPT: tied is {tied!r:.40}, want a bool')
+        make,drops = _norm_and_tied(norm, tied), _drops('GPT', dropout)
         self.table,self.places = torch.randn(vocab, width), torch.randn(self.context, width)
         blocks = [Block(width, heads, norm, dropout) for _ in range(layers)]
-        self.layers = [*_drops('GPT', dropout), *blocks, _norm_named('GPT', norm)(width)]
+        self.layers = [*drops, *blocks, make(width)]
         if not tied: self.head = torch.randn(vocab, width)
         _small_start(self, blocks)
 

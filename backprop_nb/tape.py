@@ -92,16 +92,16 @@ class Var(_Remembers):
         if up is not None: out.g = up
         arrived = {self: upstream(out, 'Var.backward')}
         for v in reversed(self.nodes()):
-            for a,share in _shares(v, arrived[v]):
+            for a,share in _shares_of(v, arrived[v]):
                 arrived[a] = arrived[a] + share if a in arrived else share
         for v,g in arrived.items(): v.g = g if v.g is None else v.g + g
     def __add__(self, other)->'Var': return record(_plus, self, other, back=_plus_back)
     def __mul__(self, other)->'Var': return record(_times, self, other, back=_times_back)
     def move(self, f:Callable)->'Var': # moves, repeats or drops entries
-        return _moved(self, f)
+        return _moved_axes(self, f)
 
 # %% ../nbs/17_tape.ipynb #17a00017
-def _shares(v, g):
+def _shares_of(v, g):
     "What `v` hands on of `g`, which has arrived at it: pairs of an argument and its share."
     if not v.args: return
     _as_it_was(v)
@@ -130,7 +130,7 @@ def _no_share(v, k, share):
                      f'{tuple(v.inputs[k].shape)}; what is a constant goes in as a plain tensor')
 
 # %% ../nbs/17_tape.ipynb #17a00040
-def _moved(v, f):
+def _moved_axes(v, f):
     "f(v) for an `f` that moves, repeats or drops entries, and the way back."
     x = v.data
     at = f(torch.arange(x.numel(), device=x.device).view(x.shape))     # from where each entry came
@@ -228,7 +228,7 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
         _set_random(state)
         try: vs,again = run(inputs)
         finally: _set_random(now)
-        _as_before(f, begin, again, out)
+        _same_versions(f, begin, again, out)
         again.backward(out.g)
         for x,v in zip(inputs, vs):
             if isinstance(v, Var): x.g = torch.zeros_like(x) if v.g is None else v.g
@@ -244,7 +244,7 @@ def _set_random(state):
     torch.set_rng_state(state[0])
     if state[1]: torch.cuda.set_rng_state_all(state[1])
 
-def _as_before(f, begin, again, out):
+def _same_versions(f, begin, again, out):
     "Refuse a second run that is not the first, and one that leans on a `Var` from outside."
     if any(v.order < begin and v.args for v in again.nodes()):
         raise ReuseError(f'checkpoint: {_called(f)} uses a Var that was computed outside of it, '

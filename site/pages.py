@@ -81,8 +81,8 @@ def buttons(name, colab) -> str:
 def your_turn(source, run) -> str:
     "The cell that opens the exercises, with the buttons once more, or that asks one, with a mark."
     source = re.sub(r'^(## Your turn)$', rf'\1\n\n{run}', source, count=1, flags=re.M)
-    return re.sub(r'^(### (\d\d\.\d) .*\n\n\*Difficulty .*)$', lambda m: f'{m[1]}\n\n{done(m[2])}',
-                  source, count=1, flags=re.M)
+    return re.sub(r'^(### (\d\d\.\d) .*\n\n)(?=\*Difficulty )',
+                  lambda m: f'{m[1]}{done(m[2])} ', source, count=1, flags=re.M)
 
 def places(added, names) -> str:
     "The marks at a cell that adds the names `added` to the package, with links to the reference."

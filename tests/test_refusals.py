@@ -466,7 +466,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
               ((4, 1, 'batch'), RangeError, "norm is 'batch'"),
               ((4, 1, None), RangeError, "norm is None, want 'layer' or 'rms'"),
               ((4, 1, 'layer', 1.), RangeError, 'dropout is 1.0', '< 1'),
-              (lambda: Block(4)(rand(2, 3)), ShapeError, '(2, 3)', '(N, T, 4)'),
+              (lambda: Block(4)(rand(2, 3)), ShapeError, '(2, 3)', '(..., d)'),
+              (lambda: Block(4)(rand(2, 4)), ShapeError, '(2, 4)', '(N, T, 4)'),
               (lambda: back_from(Block(4), rand(2, 3, 4)), UpstreamError, 'nothing has')],
     'GPT': [*(((*[4]*k, 0, *[4]*(3 - k), 1), RangeError, f'{n} is 0', 'want 1 or more')
               for k, n in enumerate(['vocab', 'context', 'width'])),
@@ -501,7 +502,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                  for how, error, words in [
         (dict(n=-1), RangeError, 'n is -1'), (dict(top_k=0), RangeError, 'top_k is 0'),
         (dict(temperature=-1), RangeError, 'temperature is -1'),
-        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(0,)'),
+        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(1, 0)'),
         (dict(idx='text'), DtypeError, "idx is 'text'"), (dict(idx=rand(2)), DtypeError, 'float32'),
         (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')])],
     'attention': LOOKS,

@@ -1,5 +1,5 @@
 """The tape beside autograd on random graphs, in place and twice; the adjoint test over all records,
-and what it must refuse; Hessians beside PyTorch's; what is recomputed; the count of the slips."""
+and what it must refuse; Hessians beside PyTorch's; what is recomputed."""
 import functools, gc, inspect, weakref
 import pytest, torch
 from test_properties import FAULTS, Nth, as_dtype, same_randn
@@ -288,3 +288,28 @@ def test_a_training_step_as_autograd():
         with torch.no_grad():
             for t, v, p, g in zip((w, b), (W, B), leaf, grads): t -= .1 * v.g; p -= .1 * g
     for t, p in zip((w, b), leaf): assert_close(t, p.detach(), **EXACT)
+
+# ---- what nobody uses, and what does nothing
+
+def test_an_operation_that_returns_its_input():
+    "The output is a tensor of its own, and what has arrived at it is no share."
+    a = Var(double(3))
+    out = record(lambda x: x, a, back=lambda out, x: None)
+    assert out.data is not a.data
+    with pytest.raises(ShapeError, match='gives no gradient'): out.backward(double(3))
+
+def test_an_input_that_is_not_used_has_gradient_0():
+    x, w = double(3), double(3)
+    got = hvp(lambda a, b: record(mse, a * a, torch.zeros(3).double()), [x, w], [x, w])
+    assert_close(got[0], 4 * x**3); assert torch.equal(got[1], torch.zeros_like(w))
+    a, b = Var(x), Var(w)
+    checkpoint(lambda a, b: a * a, a, b).backward(torch.ones_like(x))
+    assert_close(a.g, 2 * x); assert torch.equal(b.g, torch.zeros_like(w))
+
+def test_one_other_number_the_second_time_is_seen():
+    calls = []
+    def f(v):
+        calls.append(1)
+        return v * torch.tensor([1., 1., float(len(calls))]).double()
+    with pytest.raises(CheckError, match='other numbers'):
+        checkpoint(f, Var(double(3))).backward(double(3))

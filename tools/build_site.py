@@ -101,11 +101,13 @@ ICONS = re.compile(r'<script defer src="[^"]*fontawesome\.js[^"]*"></script>')
 SPHINX = re.compile(r'<script src="(?:_static/(?:searchtools|language_data)|searchindex)\.js[^"]*">'
                     r'</script>\s*')
 OURS = ''.join(f'<script src="{n}.js"></script>' for n in ('search-index', '_static/search'))
+TOGGLE = '<summary><span class="toctree-toggle"'  # of the theme, without a name
 PICTURE = re.compile(r'<img (?=[^>]*_images/)')
 
 def lighter(text) -> str:
     "A page without half a megabyte of icons (see course.css); pictures wait until they are near."
     text = SPHINX.sub('', ICONS.sub('', text))
+    text = text.replace(TOGGLE, f'<summary aria-label="The pages below">{TOGGLE[9:]}')
     first = PICTURE.search(text)
     at = first.end() if first else 0
     return text[:at] + PICTURE.sub('<img loading="lazy" ', text[at:])

@@ -8,8 +8,8 @@ __all__ = []
 # %% ../../nbs/answers_16_gpt.ipynb #b1600003
 import torch
 from torch.nn import functional as F
-from .training import _between, _named
-from ..checker import Gradient, Other, Paper
+from .training import _between
+from ..checker import Function, Gradient, Paper
 from ..norm import rms_norm, rms_norm_grad
 from ..softmax import cross_entropy, softmax
 
@@ -85,7 +85,7 @@ def _adamw_args(N, d, m):
     return p, g, mean, squares, N, _between(.05, .5), _between(.3, .8), _between(.82, .98), \
         _between(.02, .2), _between(.1, .7)
 
-@Other('16.5', _named('p', 'm', 'v'), _adamw_args)
+@Function('16.5', _adamw_args, returns=('p', 'm', 'v'))
 def _adamw_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01, decay=0.1):
     m_next = b1*m + (1 - b1)*g
     v_next = b2*v + (1 - b2)*g**2

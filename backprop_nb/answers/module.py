@@ -9,7 +9,7 @@ __all__ = []
 from inspect import signature
 import torch
 from ..checker import (MISSING, NotWritten, Other, Paper, Slip, _close, _empty,
-                                 _lay, _no_return, _untouched, _written)
+                                 _lay, _no_return, _untouched, _found_g)
 from ..module import Lin, Module, Relu
 
 # %% ../../nbs/answers_07_module.ipynb #bd318792
@@ -64,7 +64,7 @@ def _sent_back(module, upstream, inp, weights, right):
     laid = _lay(held)
     with _untouched(**held, **{'out.g': up}): module.bwd(out, inp)
     if out.g is not up: raise Slip('wrote into an input', 'out.g')
-    grads = dict.fromkeys(held, MISSING) | _written(held, laid)
+    grads = dict.fromkeys(held, MISSING) | _found_g(held, laid)
     left = [held[n] for n,g in grads.items() if g is MISSING]
     if left and _empty(module.bwd): raise NotWritten
     if left and left[0].grad is not None: raise Slip('grad', '')
