@@ -371,6 +371,8 @@ def gpts():
 def gpt_mb(way):
     "Peak memory of a step of training, the first, by 'ours' or 'autograd'."
     return peak_mb(gpt_steps(way))
+
+
 def attentions():
     "Forward and gradients of 4 causal heads, and of gelu, against autograd on fused functions."
     N, H, T, d = 12, 4, 64, 32
