@@ -12,7 +12,7 @@ from ..checker import Function, Gradient, Paper
 # %% ../../nbs/answers_17_tape.ipynb #b1700008
 def _products(inp, b): return inp @ b
 
-@Gradient('17.1', lambda N, d, m: (torch.randn(3, N, d), torch.randn(3, d, m)), _products)
+@Gradient('17.1', lambda N, d, m: (torch.randn(N, 3, d), torch.randn(N, d, m)), _products)
 def _products_grad(inp, out, b):
     arrived = out.g
     inp.g = arrived @ b.mT
