@@ -318,8 +318,10 @@ def text_loss(gpt:GPT, # scores for the next symbol
     return total / len(starts)
 
 # %% ../nbs/16_gpt.ipynb #e16g0251
-def _plan(n, top_k, temperature, seed):
+def _plan(idx, n, top_k, temperature, seed):
     "What `sample` is asked for, checked: how many, among how many, temperature, dice."
+    _rows_of_numbers('sample', idx=idx)
+    if not len(idx): raise ShapeError('sample: idx has shape (0,), want one symbol or more')
     k = 2**31 if top_k is None else _whole('sample: top_k', top_k, 1)
     t = _number('sample: temperature', temperature)
     dice = torch.Generator('cpu').manual_seed(_whole('sample: seed', seed))
@@ -338,8 +340,7 @@ def sample(gpt:GPT, # scores for the next symbol
 
     The model is in evaluation mode and left as it was. Raises `ValueError` and `TypeError` for what
     makes no sense."""
-    n,k,t,dice = _plan(n, top_k, temperature, seed)
-    _rows_of_numbers('sample', idx=idx)
+    n,k,t,dice = _plan(idx, n, top_k, temperature, seed)
     with _as_before(gpt):
         for _ in range(n):
             scores = gpt.eval().forward(idx[None, -gpt.context:])[0,-1].double().cpu()

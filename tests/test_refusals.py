@@ -502,7 +502,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                  for how, error, words in [
         (dict(n=-1), RangeError, 'n is -1'), (dict(top_k=0), RangeError, 'top_k is 0'),
         (dict(temperature=-1), RangeError, 'temperature is -1'),
-        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(1, 0)'),
+        (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(0,)'),
         (dict(idx='text'), DtypeError, "idx is 'text'"), (dict(idx=rand(2)), DtypeError, 'float32'),
         (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')])],
     'attention': LOOKS,
