@@ -6,9 +6,10 @@ import pytest, torch
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from backprop_nb.all import (Attention, Gelu, Silu, attention, attention_blocks,
-                             attention_blocks_grad, attention_grad, check_grads, gelu, gelu_grad,
-                             silu, silu_grad)
+from backprop_nb.attention import (Attention, Gelu, Silu, attention, attention_blocks,
+                                   attention_blocks_grad, attention_grad, gelu, gelu_grad, silu,
+                                   silu_grad)
+from backprop_nb.gradcheck import check_grads
 
 def double(*shape): return torch.randn(shape, dtype=torch.float64)
 
