@@ -1,13 +1,15 @@
 """Attention against torch, entry by entry; its laws, in blocks, in heads; the slips of the field
 planted, and which of the checks in common use would let them pass."""
 import math
+from inspect import signature
 import pytest, torch
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from backprop_nb.all import (Attention, Gelu, Silu, attention, attention_blocks,
-                             attention_blocks_grad, attention_grad, check_grads, gelu, gelu_grad,
-                             silu, silu_grad)
+from backprop_nb.attention import (Attention, Gelu, Silu, attention, attention_blocks,
+                                   attention_blocks_grad, attention_grad, gelu, gelu_grad, silu,
+                                   silu_grad)
+from backprop_nb.gradcheck import check_grads
 
 def double(*shape): return torch.randn(shape, dtype=torch.float64)
 
@@ -76,7 +78,7 @@ def test_a_mask_that_broadcasts():
     "A mask for the keys alone, or the queries alone, is what its table would be."
     args, up = inputs(2, 3), double(2, 3, 5, 6)
     row, column = (torch.arange(7) < 4)[None], torch.arange(5)[:, None] < 3
-    for small in row, column, torch.rand(2, 1, 1, 7) > .3:
+    for small in row, column, torch.rand(2, 1, 1, 7) > .3, torch.rand(3, 5, 7) > .3:
         table = small.expand(2, 3, 5, 7).clone()
         for a, b in zip(by_hand(args, up, small), by_hand(args, up, table)):
             assert all(map(torch.equal, a, b))
@@ -114,6 +116,12 @@ def test_one_key_takes_it_all():
 
 # ---- in blocks
 
+def by_blocks(args, up, size):
+    out = attention_blocks(*args, True, size)
+    out.g = up
+    attention_blocks_grad(args[0], out, *args[1:], True, size)
+    return out, *(t.g for t in args)
+
 @pytest.mark.parametrize('size', [1, 2, 3, 5, 7, 100])
 @pytest.mark.parametrize('see_back', [True, False])
 @pytest.mark.parametrize('T, S', [(7, 7), (5, 9), (9, 5), (1, 6), (6, 1)])
@@ -139,6 +147,22 @@ def test_blocks_of_nothing():
         attention_blocks_grad(args[0], out, *args[1:])
         assert out.shape == (2, T, 6) and not out.any()
         assert all(t.g.shape == t.shape and not t.g.any() for t in args)
+
+@pytest.mark.parametrize('size', [1, 2, 4, 100])
+def test_blocks_of_later_keys_are_not_touched(size):
+    "Keys beyond the last query's block may be anything; theirs is a gradient of 0."
+    args, up = inputs(2, T=4, S=8), double(2, 4, 6)
+    (_, *wanted), last = by_blocks([t[:, :4].clone() for t in args], up, size), min(8, max(4, size))
+    for t in args[1:]: t[:, last:] = math.nan
+    (out, q_g, k_g, v_g) = by_blocks(args, up, size)
+    assert out.isfinite().all()
+    for got, want in zip((q_g, k_g[:, :4], v_g[:, :4]), wanted): assert_close(got, want)
+    assert not k_g[:, 4:].any() and not v_g[:, 4:].any()
+
+def test_blocks_are_of_one_size_there_and_back():
+    sizes = {signature(f).parameters['size'].default for f in (attention_blocks,
+                                                               attention_blocks_grad)}
+    assert sizes == {128}
 
 def test_blocks_far_out():
     "Scores of a thousand, which no power of e holds."
