@@ -183,7 +183,7 @@ def attention_blocks(q:Tensor, # queries (..., T, d)
     size = _block_args('attention_blocks', q.shape[-1], causal, size)
     out,lse = _in_blocks(*_wide(q, k, v), causal, size)
     out = out.to(q.dtype)
-    out.lse = lse.detach()
+    out.lse = lse
     return out
 
 # %% ../nbs/15_attention.ipynb #a1500085m

@@ -73,7 +73,7 @@ def _rule(f):
 def _plus(a, b):
     fits('Var: +', 'a ..., b ...', a, b)
     return a + b
-def _plus_back(out, a, b): a.g = b.g = out.g
+def _plus_back(out, a, b): a.g,b.g = out.g.clone(), out.g.clone()
 
 def _times(a, b):
     fits('Var: *', 'a ..., b ...', a, b)
@@ -132,13 +132,15 @@ def _no_share(v, k, share):
 # %% ../nbs/17_tape.ipynb #17a00040
 def _moved_axes(v, f):
     "f(v) for an `f` that moves, repeats or drops entries, and the way back."
-    x = v.data
-    at = f(torch.arange(x.numel(), device=x.device).view(x.shape))     # from where each entry came
+    x,n = v.data, v.data.numel()
+    at = f(torch.arange(-n, 0, device=x.device).view(x.shape))         # from where each entry came
     def back(out, inp):
         g = out.g.new_zeros(inp.numel()).index_add(0, at.flatten(), out.g.flatten())
         inp.g = g.view(inp.shape)
     out = record(f, v, back=back)
-    if at.dtype is not torch.int64 or not _equal(x.take(at), out.data):
+    at = at + n
+    inside = at.dtype is torch.int64 and ((at >= 0) & (at < n)).all()
+    if not inside or not _equal(x.take(at), out.data):
         raise ArgumentError(f'Var.move: {_called(f)} does more than move entries; want record')
     return out
 
@@ -205,34 +207,39 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
     with _speeds() as dual:
         held = [Var(dual(x, v)) for x,v in zip(xs, vs)]
         (out := _a_var('hvp', f, f(*held))).backward()
-        for v in out.nodes():
-            if v.args and v.data.dim() == 0 and _speed(v.g).any():
-                raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
+        _losses_end(out)
         return [torch.zeros_like(x) if v.g is None else _speed(v.g) for v,x in zip(held, xs)]
+
+# %% ../nbs/17_tape.ipynb #17a00169
+def _losses_end(out):
+    "Refuse a loss inside of a graph, where what arrives at it has a speed."
+    for v in out.nodes():
+        if v.args and v.data.dim() == 0 and _speed(v.g).any():
+            raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
 
 # %% ../nbs/17_tape.ipynb #17a00083
 def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, say
                *args, # what `f` takes
               )->Var: # f(*args)
-    """f(*args), of which only the arguments are kept: on the way back it runs again, with the
-    random numbers of the first run.
+    """f(*args), of which only the arguments and the output are kept: to go back it runs again, with
+    the random numbers of the first run. `f` may use other leaves, such as weights.
 
-    `f` may use other leaves, such as weights. Raises on the way back `ValueError` for another `Var`
-    that is not among the arguments, `AssertionError` where the second run gives other numbers."""
-    state = _random_state()
+    Raises on the way back `ValueError` for another `Var` from outside, `AssertionError` where the
+    second run is off by more than a thousandth, `RuntimeError` where a leaf was changed since."""
+    state,leaves = _random_state(), []
     def run(inputs):
         vs = [Var(x) if isinstance(a, Var) else x for a,x in zip(args, inputs)]
         return vs, _a_var('checkpoint', f, f(*vs))
+    def ahead(*inputs):
+        leaves.extend(_leaves_of(out := run(inputs)[1]))
+        return out.data
     def back(out, *inputs):
-        begin,now = next(_turn), _random_state()
-        _set_random(state)
-        try: vs,again = run(inputs)
-        finally: _set_random(now)
-        _same_versions(f, begin, again, out)
+        with _as_first(f, state, leaves): vs,again = run(inputs)
+        _same_numbers(f, vs, again, out)
         again.backward(out.g)
+        _losses_end(again)
         for x,v in zip(inputs, vs):
             if isinstance(v, Var): x.g = torch.zeros_like(x) if v.g is None else v.g
-    def ahead(*inputs): return run(inputs)[1].data
     ahead.__name__ = _called(f)
     return record(ahead, *args, back=back)
 
@@ -244,11 +251,29 @@ def _set_random(state):
     torch.set_rng_state(state[0])
     if state[1]: torch.cuda.set_rng_state_all(state[1])
 
-def _same_versions(f, begin, again, out):
+def _leaves_of(out):
+    "The tensors of its leaves, each with how often it has been changed in place."
+    leaves = [v.data for v in out.nodes() if not v.args]
+    return [*zip(leaves, _versions_of(leaves))]
+
+# %% ../nbs/17_tape.ipynb #17a00184
+@contextmanager
+def _as_first(f, state, leaves):
+    "Inside, the random numbers are those of the first run; refused where a leaf is another."
+    if _versions_of([t for t,_ in leaves]) != [then for _,then in leaves]:
+        raise OrderError(f'checkpoint: a leaf of {_called(f)} changed in place since; a second run '
+                         'would mix old and new')
+    now = _random_state()
+    _set_random(state)
+    try: yield
+    finally: _set_random(now)
+
+def _same_numbers(f, vs, again, out):
     "Refuse a second run that is not the first, and one that leans on a `Var` from outside."
+    begin = min(v.order for v in vs if isinstance(v, Var))
     if any(v.order < begin and v.args for v in again.nodes()):
         raise ReuseError(f'checkpoint: {_called(f)} uses a Var that was computed outside of it, '
                          'want it among the arguments')
-    off = (again.data - out).nan_to_num().abs().max() if out.numel() else 0.
-    if off > 1e-3 * out.nan_to_num().abs().max():
+    off = (again.data - out).nan_to_num().abs()
+    if out.numel() and off.max() > 1e-3 * out.nan_to_num().abs().max():
         raise CheckError(f'checkpoint: {_called(f)} gives other numbers the second time')

@@ -1,6 +1,6 @@
 """The tape beside autograd on random graphs, in place and twice; the adjoint test over all records,
 and what it must refuse; Hessians beside PyTorch's; what is recomputed."""
-import functools, gc, inspect, weakref
+import functools, gc, inspect, re, weakref
 import pytest, torch
 from test_properties import FAULTS, Nth, as_dtype, same_randn
 from torch.nn import functional as F
@@ -138,6 +138,28 @@ def test_moves_as_autograd(f):
     out.backward(up := torch.randn_like(out.data))
     assert_close(v.g, torch.autograd.grad(f(leaf), leaf, up)[0])
 
+@pytest.mark.parametrize('f', [torch.relu, torch.tril, torch.neg, torch.abs, lambda t: t.cumsum(0),
+                               lambda t: F.pad(t, (1, 0)), lambda t: t.clone().fill_(0)])
+@pytest.mark.parametrize('x', [torch.zeros(3, 3), -torch.ones(3, 3), torch.arange(9.).view(3, 3)])
+def test_no_move(f, x):
+    "Refused also on zeros, where the numbers alone do not tell."
+    with pytest.raises(ArgumentError, match='more than move'): Var(x).move(f)
+
+@pytest.mark.parametrize('shape', [(1,), (3, 1), (1, 3), ()])
+def test_a_share_has_the_shape_of_its_argument(shape):
+    def back(out, x): x.g = torch.ones(shape)
+    v = record(torch.clone, a := Var(torch.ones(3)), back=back)
+    with pytest.raises(ShapeError, match=f'clone gives {re.escape(str(shape))} for argument 0'):
+        v.backward(torch.ones(3))
+    assert a.g is None
+
+def test_gradients_of_a_sum_are_tensors_of_their_own():
+    a, b, up = Var(double(3)), Var(double(3)), double(3)
+    was = up.clone()
+    (a + b).backward(up)
+    for v in (a, b): v.g.mul_(.5)                       # to clip, say
+    assert torch.equal(up, was) and torch.equal(a.g, was / 2) and torch.equal(b.g, was / 2)
+
 # ---- the adjoint test
 
 @every
@@ -219,6 +241,17 @@ def test_hvp_in_float32():
     def f(w): return record(mse, record(lin, x, w, torch.zeros(2)), y)
     v = torch.randn(3, 2)
     assert_close(hvp(f, [w], [v])[0], 2/10 * x.t() @ x @ v)
+
+def test_hvp_refuses_a_loss_inside_of_a_checkpoint():
+    "Else the numbers would be wrong, without a word."
+    y, w, v = double(3), double(3), double(3)
+    def loss(w): return record(mse, w, y)
+    def squared(w): return (l := loss(w)) * l
+    once = lambda w: checkpoint(squared, w)
+    for f in squared, once, lambda w: checkpoint(once, w):
+        with pytest.raises(ArgumentError, match='is not the end'): hvp(f, [w], [v])
+    for f in loss, lambda w: checkpoint(loss, w):
+        assert_close(hvp(f, [w], [v])[0], 2/3 * v, **EXACT)
 
 # ---- computed again
 
@@ -313,3 +346,17 @@ def test_one_other_number_the_second_time_is_seen():
         return v * torch.tensor([1., 1., float(len(calls))]).double()
     with pytest.raises(CheckError, match='other numbers'):
         checkpoint(f, Var(double(3))).backward(double(3))
+
+@pytest.mark.parametrize('which', ['weight', 'argument'])
+def test_checkpoint_sees_a_leaf_changed_in_place(which):
+    "A small step, within the thousandth that the second run may be off."
+    W, X = Var(double(3, 3)), Var(double(4, 3))
+    out = checkpoint(lambda x: record(lin, x, W, torch.zeros(3).double()), X)
+    {'weight': W, 'argument': X}[which].data.mul_(1.0003)
+    with pytest.raises(OrderError, match='changed in place since'): out.backward(double(4, 3))
+    assert W.g is X.g is None
+
+def test_checkpoint_of_nothing():
+    a = Var(double(0, 3))
+    checkpoint(squashed, a).backward(double(0, 3))
+    assert a.g.shape == (0, 3)
