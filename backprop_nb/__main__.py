@@ -129,6 +129,7 @@ _SIZES = dict(context=64, width=96, heads=4, layers=3)
 def _learned(text, steps, seed):
     "A GPT that has learned from the first part of a text."
     from tqdm import tqdm
+    torch.manual_seed(seed)
     gpt = GPT(len(text.symbols), **_SIZES)
     model = Model([gpt], CrossEntropy())
     opt = AdamW(model.parameters(), 0., (.9, .99), weight_decay=.1)
@@ -218,6 +219,7 @@ def _new_name(model, dice):
 # %% ../nbs/demo.ipynb #name0003
 def _write_names(args):
     "Learn names; say how well; make up 20, with a star at those of the census."
+    torch.manual_seed(args.seed)
     train,valid,test = names()
     first,*rest = mlp(30, 200, 27)
     layers = [Embedding(torch.randn(27, 10)), Flatten(), first, BatchNorm(200), *rest]

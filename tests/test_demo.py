@@ -162,6 +162,20 @@ def test_the_seed_decides(no_table, fox, capsys):
         return said(['--gpt', '--text', str(fox[0]), '--steps', '2', '--seed', seed], capsys)
     assert run('3') == run('3') != run('4')
 
+def test_the_seed_sets_the_weights(fox, monkeypatch, capsys):
+    "Whatever has been drawn before, as by the table of gradients."
+    text, first = demo.read_text(fox[0]), []
+    def gpt(seed, before):
+        torch.manual_seed(before)
+        return demo._learned(text, 0, seed).table
+    assert torch.equal(gpt(3, 0), gpt(3, 1)) and not torch.equal(gpt(3, 0), gpt(4, 0))
+    monkeypatch.setattr(demo, 'fit', lambda model, *_: first.append(model.parameters()[0].clone()))
+    for seed, before in ('3', 0), ('3', 1), ('4', 0):
+        torch.manual_seed(before)
+        with pytest.raises(IndexError):
+            demo._write_names(demo._args_of(['--names', '--seed', seed]))
+    assert torch.equal(first[0], first[2]) and not torch.equal(first[0], first[4])
+
 def test_kept_and_taken_up_again(no_table, fox, tmp_path, monkeypatch, capsys):
     text, kept = map(str, fox)
     learned = ['--gpt', '--text', text, '--steps', '5', '--save', kept]

@@ -231,6 +231,13 @@ def test_sample():
     assert torch.equal(best, idx) and torch.equal(best, sample(gpt, start, 9, top_k=1))
     assert torch.equal(best, sample(gpt, start, 9, temperature=1e-9))
 
+def test_sample_reads_the_last_letters():
+    read = []
+    class Reads(GPT):
+        def forward(self, idx): read.append(idx[0].tolist()); return super().forward(idx)
+    out = sample(Reads(5, 4, 4, 2, 1), torch.tensor([3, 1]), 9).tolist()
+    assert read == [out[max(0, k - 4):k] for k in range(2, 11)]
+
 def test_sample_draws_by_the_probabilities():
     gpt = shaken(GPT(4, 3, 4, 1, 1), 1.).eval()
     scores = gpt(torch.tensor([[2]]))[0, -1]

@@ -59,7 +59,7 @@ def test_wheel_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     held = {n for n in names if not n.split('/')[0].endswith('.dist-info')}
     text = list(package.glob('text/*'))
-    files = [*package.rglob('*.py'), package/'py.typed', *sample, *text,
+    files = [*package.rglob('*.py'), package/'py.typed', package/'checker.md', *sample, *text,
              *package.glob('answers/*.md')]
     wanted = {p.relative_to(ROOT).as_posix() for p in files}
     assert sample and text and held == wanted

@@ -24,9 +24,9 @@ def _count_gpt():
     narrow = 4*d * d + d
     block = norms + qkv + behind + wide + narrow
     symbols = V * d
-    positions = T * d
+    places = T * d
     last = 2 * d
-    whole = symbols + positions + blocks * block + last
+    whole = symbols + places + blocks * block + last
     untied = whole + V * d
     return dict(block=block, whole=whole, untied=untied)
 
