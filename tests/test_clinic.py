@@ -10,10 +10,12 @@ ERRORS = ClinicError.__subclasses__()
 ENTRIES = [e.entry for e in ERRORS]
 OTHERS = {  # errors of other kinds, by module; and why they may be raised
     '__main__': {'ArgumentTypeError': 'argparse makes a line of usage of it',
-                 'OSError': 'caught a few lines below, where an ArgumentTypeError is made of it'},
+                 'OSError': 'caught a few lines below, where an ArgumentTypeError is made of it',
+                 'ValueError': 'caught where a file is loaded: a line of usage is made of it'},
     'data': {'ValueError': 'caught a few lines below, where a FileError is made of it',
              'RuntimeError': 'caught a few lines below, where a FileError is made of it'},
     'embedding': {'ValueError': 'caught a few lines below, where a FileError is made of it'},
+    'gpt': {'ValueError': 'caught a few lines below, where a FileError is made of it'},
     'checker': {'AttributeError': 'as Python itself says that a name is not there',
                 'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
