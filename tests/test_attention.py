@@ -10,6 +10,7 @@ from backprop_nb.attention import (Attention, Gelu, Silu, attention, attention_b
                                    attention_blocks_grad, attention_grad, gelu, gelu_grad, silu,
                                    silu_grad)
 from backprop_nb.gradcheck import check_grads
+from backprop_nb.operation import OPS, Draw
 
 def double(*shape): return torch.randn(shape, dtype=torch.float64)
 
@@ -163,6 +164,13 @@ def test_blocks_are_of_one_size_there_and_back():
     sizes = {signature(f).parameters['size'].default for f in (attention_blocks,
                                                                attention_blocks_grad)}
     assert sizes == {128}
+
+class Last(Draw):
+    def pick(self, *options): return options[-1]
+
+def test_the_record_draws_both_ways():
+    "The tests on random inputs are of blocks that look back only, and of others."
+    assert {OPS['attention_blocks'].inputs(draw())[3] for draw in (Draw, Last)} == {True, False}
 
 def test_blocks_far_out():
     "Scores of a thousand, which no power of e holds."
