@@ -24,6 +24,8 @@ from .recurrent import *
 from .attention import *
 from .gpt import *
 from .tape import *
+
+# %% ../nbs/index.ipynb #beside-chapters
 from .checker import *
 from .clinic import *
 from .exercises import *

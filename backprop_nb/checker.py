@@ -190,8 +190,22 @@ def _drawn(axes):
     tensors = ', '.join(f'randn({",".join(a.split())})' for a in axes.split(','))
     return eval(f'lambda {", ".join(letters)}: ({tensors},)', space)
 
+# %% ../nbs/checker.ipynb #exercise2-text
+def _by_their_names(inputs, sizes):
+    "The sizes of each case as a dict, by the names that `inputs` has for them."
+    names = [*inspect.signature(inputs).parameters]
+    rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
+    return [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s)) for s in rows]
+
+class _Told:
+    "Title, hints, derivation and slips of an exercise: they are in its text."
+    def __getattr__(self, name):
+        if name not in _Text._fields: raise AttributeError(name)
+        if self.name not in _TEXTS: _open_books()
+        return getattr(_TEXTS.get(self.name, _Text(self.name)), name)
+
 # %% ../nbs/checker.ipynb #exercise2
-class Exercise:
+class Exercise(_Told):
     """A question whose answer can be checked; as a decorator it takes the solution and enters it.
 
     The inputs are a function of some sizes, or the axes of random tensors, such as 'N d, d m'.
@@ -203,18 +217,10 @@ class Exercise:
                  sizes:list=SIZES, # of each case, a dict or in their order; small ones first
                 ):
         self.name,self.inputs = name,_drawn(inputs) if isinstance(inputs, str) else inputs
-        names = [*inspect.signature(self.inputs).parameters]
-        rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
-        self.sizes = [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s))
-                      for s in rows]
+        self.sizes = _by_their_names(self.inputs, sizes)
     def __call__(self, solution):
         self.solution,EXERCISES[self.name] = solution,self
         return solution
-    def __getattr__(self, name):
-        "Title, hints, derivation and slips are in the text."
-        if name not in _Text._fields: raise AttributeError(name)
-        if self.name not in _TEXTS: _open_books()
-        return getattr(_TEXTS.get(self.name, _Text(self.name)), name)
     def args(self, k):
         with _alone(k): return self.inputs(**self.sizes[k])
     def numbers(self, answer, k, upstream=_upstream):
@@ -291,6 +297,7 @@ def _untouched(**tensors):
     for n,t in before.items():
         if not torch.equal(tensors[n], t): raise Slip('wrote into an input', n)
 
+# %% ../nbs/checker.ipynb #gradient-none
 def _no_g(answer, returned, inputs):
     "Say why no `.g` was written."
     if any(t.grad is not None for t in inputs): raise Slip('grad', '')
@@ -650,6 +657,7 @@ def _of_kind(answer, ex):
         what = 'this is a function' if callable(answer) else f'{_shown(answer)} is a value'
         raise Slip('kind', f'{what}; want {ex.wants}')
 
+# %% ../nbs/checker.ipynb #ofkind-near
 def _one_digit(got, want):
     "Do whole numbers from 1000 on differ in one digit, or by two that have changed places?"
     if got.dim() or want.dim() or got != got.round() or want.abs() < 1000: return False
@@ -693,6 +701,7 @@ def _plainly(got, want):
     if got.isnan().any() and not want.isnan().any(): return ('nan',)
     return ('digit',) * _one_digit(got, want)
 
+# %% ../nbs/checker.ipynb #verdicts-told
 def _told_of(ex, answer, cases, wrong, search, say):
     "The verdict on wrong numbers: {name: cases in which they are}."
     n,case = next(iter(wrong)), next(iter(wrong.values()))[0]

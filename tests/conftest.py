@@ -1,4 +1,4 @@
-import shutil, subprocess, sys
+import shutil, socket, subprocess, sys
 import pytest
 from hypothesis import settings
 from run_course import ROOT
@@ -12,6 +12,13 @@ def pytest_collection_modifyitems(items):
     "The files that take minutes come first, so that workers end at about the same time."
     slow = 'test_wheel.py', 'test_site.py', 'test_demo.py', 'test_exercises.py'
     items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
+
+@pytest.fixture
+def offline(monkeypatch):
+    "No connection can be made, no name looked up."
+    def refuse(*args, **kwargs): raise OSError('no network in this test')
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
 
 def copied(folder):
     "A copy of the tree without what git ignores."

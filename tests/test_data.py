@@ -1,6 +1,6 @@
 """What the notebook 01_data cannot test about itself: damage of every kind, the full files, the
 download, the sample's cut."""
-import gzip, hashlib, itertools, math, os, pickle, random, shutil, socket, struct
+import gzip, hashlib, itertools, math, os, pickle, random, shutil, struct
 import subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -45,13 +45,6 @@ def contents(part):
     "The pixels and the labels of one part of MNIST's own files, without their headers."
     images, labels = (unpacked(real, f'{part}-{kind}-ubyte') for kind in kinds)
     return images[16:], labels[8:]
-
-@pytest.fixture
-def offline(monkeypatch):
-    "No connection can be made, no name looked up."
-    def refuse(*args, **kwargs): raise OSError('no network in this test')
-    monkeypatch.setattr(socket.socket, 'connect', refuse)
-    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
 
 @pytest.fixture
 def no_pickle(monkeypatch):

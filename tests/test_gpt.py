@@ -2,6 +2,7 @@
 same with the Values of chapter 00; the slips of the field, and what sees them."""
 import math
 import nbformat, pytest, torch
+from bench import gpt_loss, turned
 from run_course import ROOT
 from torch import nn
 from torch.nn import functional as F
@@ -23,24 +24,6 @@ def shaken(module, by=.3):
     for p in module.parameters(): p.add_(by * torch.randn_like(p))
     return module
 
-def plain(P, idx, targ, heads, layers, norm='layer'):
-    "The loss in torch's own operations; `P` has the parameters by the names of ours."
-    (N, T), C = idx.shape, P['table'].shape[1]
-    def normed(x, n):
-        if norm == 'rms': return F.rms_norm(x, (C,), P[n + '.w'], 1e-6)
-        return F.layer_norm(x, (C,), P[n + '.w'], P[n + '.b'])
-    def dense(x, n): return F.linear(x, P[n + '.w'].t(), P[n + '.b'])
-    x = F.embedding(idx, P['table']) + P['places'][:T]
-    for k in range(layers):
-        at, mlp = f'layers.{k}.attend', f'layers.{k}.mlp'
-        joined = dense(normed(x, f'{at}.0'), f'{at}.1.qkv').view(N, T, 3, heads, C//heads)
-        q, k, v = joined.permute(2, 0, 3, 1, 4)
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-        x = x + dense(found, f'{at}.1.proj')
-        x = x + dense(F.gelu(dense(normed(x, f'{mlp}.0'), f'{mlp}.1')), f'{mlp}.3')
-    scores = normed(x, f'layers.{layers}') @ P.get('head', P['table']).t()
-    return F.cross_entropy(scores.flatten(0, 1), targ.flatten())
-
 def both(gpt): return {n: p.clone().requires_grad_() for n, p in gpt.named_parameters()}
 
 @pytest.mark.parametrize('norm', ['layer', 'rms'])
@@ -54,7 +37,7 @@ def test_equal_step_for_step(tied, norm):
     for step in range(20):
         idx, targ = torch.randint(13, (2, 4, 9 if step % 2 else 6))
         ours.lr = theirs.param_groups[0]['lr'] = cosine(step, 20, .01, 1e-3, 4)
-        loss, again = model(idx, targ), plain(P, idx, targ, 2, 3, norm)
+        loss, again = model(idx, targ), gpt_loss(turned(P), idx, targ, 2, 3, norm)
         model.backward()
         theirs.zero_grad(); again.backward()
         length = clip_grads(model.parameters(), .7)

@@ -1,6 +1,6 @@
 """What chapter 16 does not hold itself about its text: the plays in the package, a file of one's
 own in any encoding, damage of every kind; and how the texts of the package are cut."""
-import gzip, hashlib, os, random, shutil, socket
+import gzip, hashlib, os, random, shutil
 from pathlib import Path
 import make_text, packing, pytest, torch
 from run_course import ROOT
@@ -12,13 +12,6 @@ TEXT = Path(gpt.__file__).parent/'text'
 PACKED = TEXT/'shakespeare.txt.gz'
 
 # ---- the plays
-
-@pytest.fixture
-def offline(monkeypatch):
-    "No connection can be made, no name looked up."
-    def refuse(*args, **kwargs): raise OSError('no network in this test')
-    monkeypatch.setattr(socket.socket, 'connect', refuse)
-    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
 
 def whole(text): return decode(torch.cat([text.train, text.valid]), text.symbols)
 

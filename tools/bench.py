@@ -317,10 +317,12 @@ def gpt_of(heads=4, layers=4):
     return model, torch.randint(65, (2, 12, 64))
 
 
-def gpt_loss(P, idx, targ, heads=4, layers=4):
+def gpt_loss(P, idx, targ, heads=4, layers=4, norm='layer'):
     "The same network in torch's own, fused operations; `P` has weights (outputs, inputs)."
     (N, T), C = idx.shape, P['table'].shape[1]
-    def normed(x, n): return F.layer_norm(x, (C,), P[n + '.w'], P[n + '.b'])
+    def normed(x, n):
+        if norm == 'rms': return F.rms_norm(x, (C,), P[n + '.w'], 1e-6)
+        return F.layer_norm(x, (C,), P[n + '.w'], P[n + '.b'])
     def dense(x, n): return F.linear(x, P[n + '.w'], P[n + '.b'])
     x = F.embedding(idx, P['table']) + P['places'][:T]
     for k in range(layers):
@@ -330,16 +332,18 @@ def gpt_loss(P, idx, targ, heads=4, layers=4):
         found = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
         x = x + dense(found, f'{at}.1.proj')
         x = x + dense(F.gelu(dense(normed(x, f'{mlp}.0'), f'{mlp}.1')), f'{mlp}.3')
-    scores = F.linear(normed(x, f'layers.{layers}'), P['table'])
+    scores = F.linear(normed(x, f'layers.{layers}'), P.get('head', P['table']))
     return F.cross_entropy(scores.flatten(0, 1), targ.flatten())
 
 
+def turned(P):
+    "Our parameters by name, weights as `nn.Linear` has them."
+    return {n: p.t() if n.endswith('.w') and p.dim() == 2 else p for n, p in P.items()}
+
+
 def for_autograd(gpt):
-    "Parameters by name, weights as `nn.Linear` has them."
-    turned = {n: p.t() if n.endswith('.w') and p.dim() == 2 else p
-              for n, p in gpt.named_parameters()}
     return {n: p.clone(memory_format=torch.contiguous_format).requires_grad_()
-            for n, p in turned.items()}
+            for n, p in turned(dict(gpt.named_parameters())).items()}
 
 
 def gpt_steps(way):

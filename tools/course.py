@@ -28,18 +28,15 @@ class Notebook:
     def short(self): return self.title.split(':')[0]
     @property
     def summary(self): return HEAD.match(self.cells[0].source)['summary']
-    @property
-    def needs(self):
-        "What the line `Builds on ...` of the opening names."
-        found = re.search(r'^Builds on (.*)\.$', self.cells[0].source, re.M)
-        if not found: raise ValueError(f'{self.name}: its first cell lacks a line "Builds on ..."')
+    def says(self, words):
+        "What a line of the opening says that begins with these words."
+        found = re.search(rf'^{words} (.*)\.$', self.cells[0].source, re.M)
+        if not found: raise ValueError(f'{self.name}: its first cell lacks a line "{words} ..."')
         return found[1]
     @property
-    def gives(self):
-        "What the line `After it you can ...` of the opening says."
-        found = re.search(r'^After it you can (.*)\.$', self.cells[0].source, re.M)
-        if not found: raise ValueError(f'{self.name}: its first cell lacks "After it you can ..."')
-        return found[1]
+    def needs(self): return self.says('Builds on')
+    @property
+    def gives(self): return self.says('After it you can')
     @property
     def module(self):
         "The module that the notebook exports; empty where it exports none."
@@ -197,16 +194,20 @@ def teachers_table(root=ROOT):
     return table(('chapter', 'builds on', 'minutes to read and run', 'minutes of exercises'),
                  *[(linked(nb), nb.needs, nb.minutes, nb.exercises) for nb in chapters(root)])
 
-def star_imports(root=ROOT):
-    "The lines that import what is public, but for the commands."
+def star_imports(root=ROOT, of_chapters=True):
+    "The lines that import what is public: of the chapters, or of the rest but for the commands."
     nbs = [nb for nb in notebooks(root) if nb.exports and not nb.command]
-    return '\n'.join(f'from backprop_nb.{nb.module} import *' for nb in nbs)
+    return '\n'.join(f'from backprop_nb.{nb.module} import *' for nb in nbs
+                     if bool(nb.number) == of_chapters)
 
 def lines(first): return rf'^{first}.*(?:\n\|.*)*'
 
+def stars(first): return rf'^from backprop_nb\.{first} import \*(?:\nfrom \S+ import \*)*'
+
 MADE = {  # in which notebook: which lines are made, and by what
     'index': [(lines(r'\| chapter'), index_table), (lines(r'All \d+ chapters'), how_long),
-              (r'^from \S+(?<!\.all) import \*(?:\nfrom \S+ import \*)*', star_imports)],
+              (stars('graph'), star_imports),
+              (stars('checker'), lambda root: star_imports(root, of_chapters=False))],
     'teachers': [(lines(r'\| week'), plans_table), (lines(r'\| chapter'), teachers_table)]}
 
 def questions(nb) -> dict:

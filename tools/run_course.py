@@ -56,6 +56,7 @@ def run(
         env = dict(os.environ if env is None else env)
         env['IPYTHONDIR'] = profile  # without the user's start-up files
         env['BACKPROP_NB_PROGRESS'] = str(Path(profile)/'progress.json')  # nobody's exercises
+        env['TQDM_DISABLE'] = '1'  # no bar in an output where the machine is slow
         env['PYDEVD_DISABLE_FILE_VALIDATION'] = '1'  # no debugger warning in the terminal
         try: client.execute(env=env)
         except Exception as exc: error = explain(nb.cells[at[0]], at[0], exc)
