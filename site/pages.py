@@ -140,6 +140,7 @@ def page(nb, name, names, pages):
     if name[:2].isdigit():
         top = next((c for c in cells[at:at + 3] if drawn_network(c)), None)
         if top: network = drawn_network(top); cells.remove(top)
+        elif name[:2] > '06': network = None  # the first network is behind us
     out, before = [], ''
     badge = BADGE.search(cells[0].source)
     run = buttons(name, badge[1]) if badge and name != 'index' else ''
@@ -149,7 +150,8 @@ def page(nb, name, names, pages):
         c.source = BADGE.sub(run, linked(OTHER_BADGES.sub('', c.source), names))
         if name[:2].isdigit(): c.source = your_turn(c.source, run)
         out.append(c)
-    if name[:2].isdigit(): out.insert(1, new_markdown_cell(network_map(*network, pages)))
+    if name[:2].isdigit() and network:
+        out.insert(1, new_markdown_cell(network_map(*network, pages)))
     if name == 'index': out = without_code(out)
     if name.startswith('answers_'): out = answers_folded(out)
     nb.cells = out

@@ -240,7 +240,8 @@ ASKED = {
     'chain rule': '00', 'finite differences': '02', 'momentum': '10', 'adam': '10', 'sigmoid': '08',
     'convolution': '11', 'max pool': '11', 'cross entropy': '09', 'batch norm': '12',
     'dropout': '12', 'embedding': '13', 'lstm': '14', 'vanishing gradients': '14',
-    'two moons': '01', 'check_grads': '02', 'Module': '07', 'forward_and_backward': '06'}
+    'two moons': '01', 'check_grads': '02', 'Module': '07', 'forward_and_backward': '06',
+    'attention backward': '15', 'gpt': '16', 'checkpoint': '17'}
 
 def results(tab, address, query):
     "[(address, title, snippet)] of what a search finds."
@@ -368,6 +369,11 @@ def test_map(tab, address, name):
     lit, others = [set(tab.locator('.network-map').first.locator(f'a{which}').evaluate_all(FILL))
                    for which in ('.lit', ':not(.lit)')]
     assert bool(lit) == bool(LIT[name]) and not lit & others
+
+def test_no_map_of_another_network(site):
+    shown = {p.stem for p in site.glob('*.html') if 'network-map' in p.read_text('utf-8')}
+    assert {'02_gradcheck', '13_embedding', 'index'} <= shown
+    assert not {'14_recurrent', '16_gpt'} & shown
 
 def test_box_leads_to_its_chapter(tab, address):
     tab.goto(f'{address}/index.html', wait_until='domcontentloaded')

@@ -18,7 +18,7 @@ function look(query) {
   const terms = [...new Set(words(query))];
   const rare = Object.fromEntries(terms.map(term => {
     const has = PAGES.filter(p => p.sections.some(s => value(s, term)) || count(p.defined, term)).length;
-    return [term, has && Math.log(1 + PAGES.length / has)];
+    return [term, has && Math.log((1 + PAGES.length) / has)];
   }));
   const found = PAGES.map(page => {
     let score = 0, all = terms.length > 0;
