@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from .clinic import FileError, RangeError
 from .gradcheck import upstream
 from .module import Module
-from .operation import Op, _wide, fits
+from .operation import Op, _ends, _wide, fits
 
 # %% ../nbs/13_embedding.ipynb #e13c0002
 _NAMES_SHA256 = 'cfb437c1cfa946bb05c7a281064882652f327fcd92afe4adff088cfd7780801d'
@@ -57,7 +57,7 @@ def names()->Names: # train, valid, test
 def _in_table(name, idx, w, *out):
     "Refuse indices that are no rows of the table, and an output that is not theirs."
     V = fits(name, 'w V d, idx ... int64' + ', out ... d'*len(out), w, idx, *out)[0]
-    low,high = (end.item() for end in idx.aminmax()) if idx.numel() else (0, -1)
+    low,high = _ends(idx)
     if low < 0 or high >= V:
         raise RangeError(f'{name}: idx holds {low if low < 0 else high}, want rows from 0 to '
                          f'{V - 1}')

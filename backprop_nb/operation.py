@@ -174,6 +174,13 @@ def _wide(*tensors):
     "Half floats as float32, others as they are."
     return [t.float() if t.dtype.itemsize < 4 else t for t in tensors]
 
+# %% ../nbs/operation.ipynb #f8e3b45b
+def _ends(whole):
+    "The smallest and the largest of a tensor's whole numbers; 0 and -1 where it has none."
+    if whole.numel() > 8: return [end.item() for end in whole.aminmax()]
+    few = whole.flatten().tolist()
+    return min(few, default=0), max(few, default=-1)
+
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):
     "`targ` in shape and dtype of `output`, which the caller names `what`; refuses misfits."

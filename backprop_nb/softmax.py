@@ -14,7 +14,7 @@ from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
 from .mse import _arrived
-from .operation import Op, _wide, fits
+from .operation import Op, _ends, _wide, fits
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
@@ -41,8 +41,8 @@ def _labels(name, what, x, targ, out=None):
     "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
     spec,loss = f'{what} N ... C, targ N ... int64', [] if out is None else [out]
     *_,C = fits(name, spec + ', out'*len(loss), x, targ, *loss)
-    low,high = (end.item() for end in targ.aminmax()) if targ.numel() else (0, 0)
-    if targ.numel() and not 0 <= low <= high < C:
+    low,high = _ends(targ)
+    if low < 0 or high >= C:
         raise RangeError(f'{name}: targ holds {low if low < 0 else high}, want labels from 0 to '
                          f'{C - 1}')
     return targ.unsqueeze(-1)
