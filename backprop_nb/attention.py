@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from .clinic import ArgumentError, DtypeError, ShapeError
 from .gradcheck import upstream
 from .module import Lin, Module
-from .operation import Op, _dense, _whole, _wide, fits
+from .operation import Op, _compiling, _dense, _whole, _wide, fits
 
 # %% ../nbs/15_attention.ipynb #a1500010
 def _who_sees(name, mask, q, k):
@@ -30,7 +30,7 @@ def _who_sees(name, mask, q, k):
         raise ShapeError(f'{name}: mask has shape {tuple(mask.shape)}, want {tuple(scores[-2:])}, '
                          f'or another that broadcasts to the scores {tuple(scores)}')
     blind = ~mask.any(-1, keepdim=True)
-    return (mask | blind, blind) if blind.any() else (mask, None)
+    return (mask | blind, blind) if _compiling() or blind.any() else (mask, None)
 
 # %% ../nbs/15_attention.ipynb #a1500011
 def attention(q:Tensor, # queries (..., T, d)
@@ -87,7 +87,7 @@ def attention_grad(q:Tensor, # queries (..., T, d); receives `q.g`
 # %% ../nbs/15_attention.ipynb #a1500073
 def _in_heads(t, heads, parts):
     "(N, T, parts*width) as so many parts (N, heads, T, d), views of `t`."
-    return t.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+    return [*t.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4)]
 
 def _merged(t):
     "(N, heads, T, d) as (N, T, heads*d)."

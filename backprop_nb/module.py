@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .clinic import ArgumentError, MethodError, OrderError, ReuseError, ShapeError
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
-from .operation import _shared
+from .operation import _compiling, _shared
 from .relu import relu, relu_grad
 
 # %% ../nbs/07_module.ipynb #1c7f4a90
@@ -88,6 +88,9 @@ def _lost(module):
 # %% ../nbs/07_module.ipynb #022f991b
 def _use(module):
     "From now on it is settled what is held, and where what is learned lies."
+    if _compiling():
+        raise OrderError(f'{type(module).__name__}: call it once before torch.compile, so that it '
+                         'is settled what it holds')
     if module._names is None: module._names = tuple(_names_of(module))
     module._places = tuple(place for *_,learned,place in _everything(module) if learned)
 
@@ -121,12 +124,12 @@ class _Watcher(_Holder):
         if self._places is None: _use(self)
         self.args = self._noted = None              # nothing to go back from, should this fail
         self.out = out = self.forward(*args)
-        try: self._then = out._version
-        except (AttributeError, RuntimeError): self._then = None    # no tensor, or not counted
+        self._then = _counted(out)
         self.args = args
         return out
     def _note(self, *used):
         "Note these tensors, the parameters, and the versions: each change in place adds 1 to one."
+        if _compiling(): return                   # compiled code makes all tensors anew
         if self._places is None: _use(self)
         params = [at[key] for at,key in self._places]
         self._noted = used,params,_versions_of([*used, *params])
@@ -137,10 +140,12 @@ class _Watcher(_Holder):
 # %% ../nbs/07_module.ipynb #4be17d65
 def _counted(t):
     "How often a tensor has been changed in place; None where that is not counted."
+    if _compiling(): return None
     try: return t._version
     except (AttributeError, RuntimeError): return None
 
 def _versions_of(tensors):
+    if _compiling(): return [None] * len(tensors)
     try: return [t._version for t in tensors]
     except (AttributeError, RuntimeError): return [*map(_counted, tensors)]
 
@@ -298,6 +303,7 @@ def _joined(model, x):
 # %% ../nbs/07_module.ipynb #f0acad20
 def _settled(model):
     "The layers, looked through again where they or the loss have been exchanged."
+    if _compiling(): return model.layers
     layers,loss = model._settled
     if model.layers is not layers or model.loss is not loss: _settle(model)
     return model.layers

@@ -8,11 +8,11 @@ __all__ = ['OPS', 'fits', 'Draw', 'Op', 'by_hand', 'by_autograd']
 # %% ../nbs/operation.ipynb #0c6e02f0
 import inspect, math, numbers, operator
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling as _compiling
 from .clinic import ArgumentError, DtypeError, RangeError, ReuseError, ShapeError
 
 # %% ../nbs/operation.ipynb #48ed81eb
@@ -36,7 +36,7 @@ def _roles(way):
             if 'out' in names and kind == 'float' and n not in ('out', 'targ')]
 
 # %% ../nbs/operation.ipynb #67e19a95
-def _python(way, quick=True):
+def _python(way):
     "The test that a way to fit stands for, as Python: the sizes of its letters, or None."
     names,axes,kinds = _parts(way)
     sizes,lines,tests = [],[f'    dtype = {names[0]}.dtype'],['dtype.is_floating_point']
@@ -49,9 +49,8 @@ def _python(way, quick=True):
             got.append('*'*(letters[j] == '...') + known)
         lines.append(f'    [{", ".join(got)}] = {name}.shape')
     tests += [_KINDS[kind][0].format(t=t) for t,kind in zip(names[1:], kinds[1:])]
-    if quick:
-        tests += [f'{a} is not {b}' for a,b in combinations(_roles(way), 2)]
-        tests += [f'{name}.data_ptr()' for name in names]
+    tests += [f'{a} is not {b}' for a,b in combinations(_roles(way), 2)]
+    tests += [f'{name}.data_ptr()' for name in names]
     return '\n'.join(['def fit(tensors):', f'    [{", ".join(names)}] = tensors', *lines,
                       f'    if {" and ".join(tests)}:',
                       f'        return [{", ".join(sizes)}]'])
@@ -59,16 +58,15 @@ def _python(way, quick=True):
 # %% ../nbs/operation.ipynb #7db1ff8e
 class _Tests(dict):
     "The functions for all ways to fit of a line, made when the line is first asked for."
-    def __init__(self, quick): self.quick = quick
     def __missing__(self, spec):
         self[spec] = made = []
         for way in spec.split(' | '):
             space = {'torch': torch}
-            exec(_python(way, self.quick), space)
+            exec(_python(way), space)
             made.append(space['fit'])
         return made
 
-_QUICK,_PLAIN = _Tests(quick=True), _Tests(quick=False)
+_TESTS = _Tests()
 
 # %% ../nbs/operation.ipynb #15d871bc
 def fits(name:str, # who is asking, for the error message
@@ -83,11 +81,12 @@ def fits(name:str, # who is asking, for the error message
     Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor, a sparse one or
     one of another dtype, `ValueError` for another shape, and for a tensor in two roles where both
     get a gradient."""
-    for fit in _QUICK[spec]:
+    for fit in () if _compiling() else _TESTS[spec]:
         try: sizes = fit(tensors)
         except (AttributeError, RuntimeError, TypeError, ValueError): continue  # other axes, ...
         if sizes is not None: return sizes
-    return _slowly(name, spec, tensors)
+    if not _compiling(): _refuse(name, spec, tensors)
+    return _sizes(name, spec, tensors)
 
 # %% ../nbs/operation.ipynb #809dee9c
 def _listed(words): return ' and '.join(filter(None, [', '.join(words[:-1]), words[-1]]))
@@ -114,10 +113,10 @@ def _once(name, **tensors):
                              'add the two yourself')
 
 # %% ../nbs/operation.ipynb #b7c06d15
-def _slowly(name, spec, tensors):
-    "Say what does not fit; the sizes, if nothing is wrong."
-    ways = spec.split(' | ')
-    names,_,kinds = _parts(ways[0])
+def _refuse(name, spec, tensors):
+    "Say which tensor is none, or has another dtype, or two roles."
+    way = spec.split(' | ')[0]
+    names,_,kinds = _parts(way)
     for n,t in zip(names, tensors): _dense(name, n, t)
     dtype = tensors[0].dtype
     if not dtype.is_floating_point: raise DtypeError(f'{name}: {names[0]} is {dtype}, want a float')
@@ -127,11 +126,28 @@ def _slowly(name, spec, tensors):
         came = [(n, t)] if kind != 'float' else zip(names, tensors)
         came = _listed([f'{n} {t.dtype}' for n,t in came]).replace(' ', ' is ', 1)
         raise DtypeError(f'{name}: {came}, want {said.format(dtype=dtype)}')
-    _once(name, **{n: t for n,t in zip(names, tensors) if n in _roles(ways[0])})
-    for fit in _PLAIN[spec]:
-        with suppress(ValueError):                      # other axes
-            if (sizes := fit(tensors)) is not None: return sizes
-    came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(names, tensors)])
+    _once(name, **{n: t for n,t in zip(names, tensors) if n in _roles(way)})
+
+# %% ../nbs/operation.ipynb #8fe74df9
+def _lengths(way, tensors):
+    "The sizes of the letters of one way to fit, or None."
+    got = {}
+    for t,letters in zip(tensors, _parts(way)[1]):
+        shape,more = [*t.shape], t.dim() - len(letters) + 1
+        if '...' in letters and more >= 0:
+            k = letters.index('...')
+            shape = shape[:k] + [shape[k:k + more]] + shape[k + more:]
+        if len(shape) != len(letters): return None
+        for a,n in zip(letters, shape):
+            if got.setdefault(a, int(a) if a.isdigit() else n) != n: return None
+    return [n for a,n in got.items() if not a.isdigit()]
+
+def _sizes(name, spec, tensors):
+    "The sizes of the letters in the first way that fits; says what came, where none does."
+    ways = spec.split(' | ')
+    for way in ways:
+        if (found := _lengths(way, tensors)) is not None: return found
+    came = _listed([f'{n} {tuple(t.shape)}' for n,t in zip(_parts(ways[0])[0], tensors)])
     raise ShapeError(f'{name}: {came.replace(" ", " has shape ", 1)}, '
                      f'want {", or ".join(map(_wanted, ways))}')
 
@@ -177,6 +193,7 @@ def _wide(*tensors):
 # %% ../nbs/operation.ipynb #f8e3b45b
 def _ends(whole):
     "The smallest and the largest of a tensor's whole numbers; 0 and -1 where it has none."
+    if _compiling(): return 0, -1                     # compiled code looks by itself
     if whole.numel() > 8: return [end.item() for end in whole.aminmax()]
     few = whole.flatten().tolist()
     return min(few, default=0), max(few, default=-1)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 from .gradcheck import upstream
-from .operation import Op, fits
+from .operation import Op, _compiling, fits
 
 # %% ../nbs/04_relu.ipynb #dbdb6f71
 def relu(x:Tensor, # any shape, floating point
@@ -22,7 +22,7 @@ def relu(x:Tensor, # any shape, floating point
 # %% ../nbs/04_relu.ipynb #9d41c7e0
 def _gated(up, out):
     "What has arrived, but 0 where the output is 0."
-    if up.numel() > 2500 and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
+    if up.numel() > 2500 and not _compiling() and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
         return out.sign().mul_(up)
     return up.masked_fill(out.logical_not(), 0)
 

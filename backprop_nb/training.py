@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
                                 OrderError, RangeError, ReuseError, ShapeError, UpstreamError)
-from .module import Lin, Model, Module, Relu, _as_before
-from .operation import _number, _places, _shared, _whole
+from .module import Lin, Model, Module, Relu, _as_before, _use
+from .operation import _compiling, _number, _places, _shared, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
@@ -117,13 +117,14 @@ class _Optimizer:
     def step(self)->None:
         "Change each parameter by its `.g`; raises, and changes nothing, where one does not fit."
         grads = [getattr(p, 'g', None) for p in self.params]
-        for p,g,old in zip(self.params, grads, self._used):
+        for p,g,old in () if _compiling() else zip(self.params, grads, self._used):
             if not (isinstance(g, Tensor) and g.shape == p.shape and g.dtype is p.dtype
                     and g.layout is p.layout and g.get_device() == p.get_device()
                     and not g.is_meta and not p.requires_grad and not (old and g is old())):
                 _unfit(type(self).__name__, self.params, grads, self._used, self._then)
         self.t += 1
         self.update(grads)
+        if _compiling(): return
         self._used,self._then = [ref(g) for g in grads],_versions(grads)    # keeps none alive
     def __getstate__(self): return vars(self) | {'_used': [None] * len(self.params)}   # of a copy
 
@@ -204,13 +205,30 @@ def _belongs(who, model, opt, history):
             raise RangeError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
                              'no parameter of this model; make it from model.parameters()')
 
+# %% ../nbs/10_training.ipynb #7a4de68c
+def _both_ways(model, compile):
+    "A function of a batch that runs the model forth and back and gives the loss."
+    def both(x, y):
+        loss = model(x, y)
+        model.backward()
+        return loss
+    if not compile: return both
+    for m in model.modules(): _use(m)
+    made = torch.compile(both)
+    def compiled(x, y):
+        try: return made(x, y)
+        except RuntimeError as e:
+            if not type(e).__module__.startswith('torch._'): raise
+            raise ArgumentError(f'fit: compile is True, and PyTorch finds no way to compile here '
+                                f'({type(e).__name__}); leave it out') from e
+    return compiled
+
 # %% ../nbs/10_training.ipynb #1b7224a0
-def _epoch(model, opt, x, y, order, batch_size, epoch, bar):
+def _epoch(both, opt, x, y, order, batch_size, epoch, bar):
     "Go through the examples in this order; the mean of their losses on the way."
     total = 0.
     for step,at in enumerate(order.split(batch_size), 1):
-        loss = _finite(model(x[at], y[at]).item(), opt, epoch, step)
-        model.backward()
+        loss = _finite(both(x[at], y[at]).item(), opt, epoch, step)
         opt.step()
         total += loss * len(at)
         bar.update()
@@ -284,13 +302,14 @@ def _back(model, opt, history, kept, t, epoch):
         except KeyboardInterrupt: pass
 
 # %% ../nbs/10_training.ipynb #4544832e
-def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar):
+def _epochs(model, both, opt, x, y, epochs, valid, batch_size, seed, history, bar):
     "Train for so many epochs more; what breaks off in the middle of one undoes it."
     for epoch in range(len(history), len(history) + epochs):
         kept,t = [x.clone() for x in _all_tensors(model, opt)], (opt.t, opt.lr)
         try:
             order = _order(len(x), seed, epoch).to(x.device)
-            loss = _epoch(model.train(), opt, x, y, order, batch_size, epoch + 1, bar)
+            model.train()
+            loss = _epoch(both, opt, x, y, order, batch_size, epoch + 1, bar)
             _all_finite(model, opt, epoch + 1)
             row = (loss, *(_evaluate('fit: valid', model, *valid) if valid else (None, None)))
             if valid: _finite(row[1], opt, epoch + 1, 'validation')
@@ -326,9 +345,9 @@ def fit(model:Model, # what learns
         seed:int=0, # decides about the order, together with the number of the epoch
         history:History|None=None, # of the epochs done: they go on from there; it is appended to
         progress:bool=True, # a bar on stderr?
+        compile:bool=False, # forth and back in one piece, by `torch.compile`? wants a C++ compiler
        )->History: # `history`, or a new one
     """Train by mini-batches. An epoch that is interrupted is undone, then the error passed on.
-
     Raises `TypeError`, `ValueError` for what does not fit, `FloatingPointError` for nan and inf."""
     from tqdm import tqdm
     history = History() if history is None else history
@@ -337,7 +356,7 @@ def fit(model:Model, # what learns
     (x,y),seed = _pair('fit: data', data), _whole('fit: seed', seed)
     valid = None if valid is None else _pair('fit: valid', valid)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        given = model, opt, x, y, epochs, valid, batch_size, seed, history, bar
+        given = model, _both_ways(model, compile), opt, x, y, epochs, valid, batch_size, seed, history, bar
         _one_interrupt(lambda: _epochs(*given))
     return history
 
