@@ -148,24 +148,37 @@ def jax_step():
     return step
 
 
+def tried(made, *batch):
+    "The compiled step `made` on this batch, run once; None where nothing can be compiled."
+    try: made(*batch)
+    except Exception as e: print(f'torch.compile does not work here: {type(e).__name__}')
+    else: return lambda: made(*batch)
+
+
 def training_steps():
     "Forward, backward and update of 784-50-10 with cross-entropy and SGD, by batch size."
-    for n, bound, repeats in (1, 0.60, 300), (64, 0.75, 150), (1024, 1.02, 20):
-        x, y = torch.rand(n, 784), torch.randint(10, (n,))
-        (_, _, ours), theirs = our_step(), torch_step()
-        yield (f'training step, batch of {n} / nn.Sequential and optim.SGD', bound,
-               ratio(lambda: ours(x, y), lambda: theirs(x, y), 31, repeats))
-        compiled = torch_step(torch.compile)
-        try: compiled(x, y)
-        except Exception as e: print(f'torch.compile does not work here: {type(e).__name__}')
-        else:
-            yield (f'training step, batch of {n} / torch.compile', None,
-                   ratio(lambda: ours(x, y), lambda: compiled(x, y), 15, repeats))
-        if jitted := jax_step():
-            a, b = map(jitted.array, (x, y))
-            yield (f'training step, batch of {n} / JAX, jitted', None,
-                   ratio(lambda: ours(x, y), lambda: jitted(a, b), 15, repeats))
-        else: print(f'training step, batch of {n} / JAX: not installed')
+    for n, bound, of_jax, repeats in ((1, 0.60, 1.5, 300), (64, 0.75, 0.6, 150),
+                                      (1024, 1.02, 0.8, 20)):
+        batch = torch.rand(n, 784), torch.randint(10, (n,))
+        (_, _, step), their_step = our_step(), torch_step()
+        def ours(): step(*batch)
+        def theirs(): their_step(*batch)
+        what = f'training step, batch of {n}'
+        yield f'{what} / nn.Sequential and optim.SGD', bound, ratio(ours, theirs, 31, repeats)
+        jitted, fast = jax_step(), tried(torch.compile(step), *batch)
+        if fast:
+            yield f'{what}, compiled / nn.Sequential', None, ratio(fast, theirs, 15, repeats)
+            their_fast = tried(torch_step(torch.compile), *batch)
+            yield f'{what} / torch.compile', None, ratio(ours, their_fast, 15, repeats)
+            yield (f'{what}, compiled / torch.compile', None,
+                   ratio(fast, their_fast, 15, repeats))
+        if jitted:
+            arrays = [jitted.array(t) for t in batch]
+            def jax(): jitted(*arrays)
+            yield f'{what} / JAX, jitted', None, ratio(ours, jax, 15, repeats)
+            if fast:
+                yield f'{what}, compiled / JAX, jitted', of_jax, ratio(fast, jax, 15, repeats)
+        else: print(f'{what} / JAX: not installed')
 
 
 def epoch():
@@ -346,30 +359,35 @@ def for_autograd(gpt):
             for n, p in turned(dict(gpt.named_parameters())).items()}
 
 
-def gpt_steps(way):
-    "The function that takes one step of training, by 'ours' or 'autograd'."
+def gpt_steps(way, compiled=False):
+    "One step of training by 'ours' or 'autograd'; the way forth and back may be compiled."
     model, (idx, targ) = gpt_of()
     how = dict(lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     if way == 'ours':
-        params = model.parameters()
+        params, clip = model.parameters(), clip_grads
         opt = AdamW(params, **how)
+        def both(): model(idx, targ); model.backward()
+        if compiled: both(); both = torch.compile(both)
+    else:
+        P, clip = for_autograd(model.layers[0]), nn.utils.clip_grad_norm_
+        params = [*P.values()]
+        opt = torch.optim.AdamW(params, **how)
+        def forth(): return gpt_loss(P, idx, targ)
+        loss = torch.compile(forth) if compiled else forth
+        def both(): opt.zero_grad(); loss().backward()
 
-        def step(): model(idx, targ); model.backward(); clip_grads(params, 1.); opt.step()
-        return step
-    P = for_autograd(model.layers[0])
-    opt = torch.optim.AdamW(P.values(), **how)
-
-    def step():
-        opt.zero_grad(); gpt_loss(P, idx, targ).backward()
-        nn.utils.clip_grad_norm_(P.values(), 1.)
-        opt.step()
+    def step(): both(); clip(params, 1.); opt.step()
     return step
 
 
 def gpts():
     "A step of training of a GPT: there, back, clipping and AdamW."
-    yield ('GPT, 4 blocks of width 128, 12 texts of 64 / autograd', 1.10,
-           ratio(gpt_steps('ours'), gpt_steps('autograd'), 31, 3))
+    what, theirs = 'GPT, 4 blocks of width 128, 12 texts of 64', gpt_steps('autograd')
+    yield f'{what} / autograd', 1.10, ratio(gpt_steps('ours'), theirs, 31, 3)
+    fast, their_fast = [tried(gpt_steps(way, True)) for way in ('ours', 'autograd')]
+    if fast and their_fast:
+        yield f'{what}, compiled / autograd', 0.86, ratio(fast, theirs, 15, 3)
+        yield f'{what}, compiled / autograd, compiled', 0.92, ratio(fast, their_fast, 15, 3)
 
 
 def gpt_mb(way):
