@@ -185,7 +185,8 @@ CONTENTS = {  # the groups of the table of contents; a page that stands in none 
     'Beyond the chapters': [ANSWERS, 'play', 'own', 'demo', 'clinic', 'teachers'],
     'To look things up': ['notation', 'formulas', 'reference', 'operation', WORKSHOP]}
 BELOW = {  # the same below a page, folded
-    ANSWERS: ['answers_*'], WORKSHOP: ['checker', 'one_change', 'faults', 'progress']}
+    'play': ['play_*'], ANSWERS: ['answers_*'],
+    WORKSHOP: ['checker', 'one_change', 'faults', 'progress']}
 
 def tree_of(titles, patterns, caption=''):
     "A table of contents of the pages in {name: title} that fit the patterns."
