@@ -8,7 +8,7 @@ CPUS = os.cpu_count() or 1
 WORKERS = min(CPUS, 4)
 THREADS = str(CPUS//WORKERS)  # of torch in each worker: more would wait for each other
 PYTEST = ['-m', 'pytest', '-v', '-n', str(WORKERS), '--dist', 'loadfile',  # a file to a worker,
-          '--no-loadscope-reorder']                                  # in the order of conftest.py
+          '--no-loadscope-reorder', '--durations=40']                # in the order of conftest.py
 
 def tree() -> dict:
     "The checksum of each file that git does not ignore; nothing outside of a git checkout."
