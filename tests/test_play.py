@@ -297,6 +297,7 @@ def test_step_is_sgd(page):
     path = curve.locator('path:not(.axes)').get_attribute('d')
     points = [tuple(map(float, p.split(','))) for p in path[1:].split(' L')]
     (x0, y0), (x1, y1) = points[0], points[-1]
+    assert x1 > x0 and (y1 > y0) == (seen[-1] < seen[0]), 'a smaller loss is lower'
     for n,((x, y), L) in enumerate(zip(points, seen, strict=True)):
         assert math.isclose(x, x0 + n*(x1 - x0)/7, abs_tol=1e-6)
         assert math.isclose(y, y0 + (seen[0] - L)*(y1 - y0)/(seen[0] - seen[-1]), abs_tol=1e-6)
@@ -582,6 +583,16 @@ def test_make_the_finite_difference_fail(page):
     assert len(seen) == 2 and seen <= told(5) and 'They differ' in text(page, 'agree')
     one(page, 'h').select_option('1e-8')
     assert 5 < digits() < 11, 'about half of them are lost'
+
+def test_an_answer_belongs_to_its_question(page):
+    "Whatever was moved, chosen or walked while it asked."
+    begin(page, 3)
+    box(page, 'w2[1]').press('Home')
+    page.click('#play-step')
+    page.click('#play-back')
+    say(page, '5')
+    assert chosen(page) == 'x[0]' and page.locator('#play-graph .lit').count() == 0
+    assert_shows(page, start(page))
 
 def test_through_all_of_them_by_keyboard(page):
     "A wrong answer is told as such and once only; Next goes on, and at the end all is as before."

@@ -363,13 +363,13 @@ const on = (id, what, f) => $(id).addEventListener(what, f)
 on('graph', 'focusin', ev => slider(ev) && choose(slider(ev).dataset.box))
 on('graph', 'pointerdown', ev => {
   const box = slider(ev), name = box?.dataset.box
-  if (!box || ev.button || drag) return
+  if (!box || ev.button) return
   choose(name)
   box.setPointerCapture(ev.pointerId)
   drag = {id: ev.pointerId, name, x: ev.clientX, value: get(net, name)}
 })
 on('graph', 'pointermove', ev => {
-  if (ev.pointerId !== drag?.id) return
+  if (ev.pointerId !== drag?.id || !ev.buttons) return
   const by = (ev.clientX - drag.x) / 80, value = drag.value + by
   if (Math.abs(by) > .05 && Math.abs(value - get(net, drag.name)) > .05) move(drag.name, value)
 })
@@ -405,10 +405,16 @@ const things = document.getElementById('five-things-to-try')
 const items = [...things.querySelectorAll('ol > li')]
 const tabs = make('p', {class: 'bar'}, null, 'Task ')
 
-function open(k) {
+/** The start of a task, also for an answer: the reader may have moved things in between. */
+function begin(k) {
   at = k < 0 ? null : 0
   chosen = TRY[k]?.look ?? 'w1[0,0]'
   setRate(.01)
+  renew(START)
+}
+
+function open(k) {
+  begin(k)
   items.forEach((li, i) => {
     li.hidden = i !== k
     li.querySelector('.answer').hidden = true
@@ -416,7 +422,6 @@ function open(k) {
     li.querySelectorAll('.right').forEach(b => b.classList.remove('right'))
     change(tabs.children[i], {'aria-current': i === k ? 'step' : 'false'})
   })
-  renew(START)
   items[k]?.focus()
 }
 
@@ -427,8 +432,9 @@ function answer(k, right, said) {
   li.querySelector('.answer').hidden = false
   for (const b of li.querySelectorAll('.choices button'))
     b.classList.toggle('right', b.textContent === right)
-  const task = TRY[k]
+  begin(k)
   at = null
+  const task = TRY[k]
   if (task.choose) chosen = task.choose
   if (task.h) $('h').value = task.h
   if (task.move) move(...task.move)
