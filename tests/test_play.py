@@ -665,6 +665,18 @@ def test_graph_and_control_share_the_screen(page, width, height):
         assert at['y'] >= 0 and at['y'] + at['height'] <= height, at
         x, y = at['x'] + at['width']/2, at['y'] + at['height']/2
         assert control.evaluate(f'e => document.elementFromPoint({x}, {y}) == e'), 'it is covered'
+    say(page, '4')
+    said = task(page).get_by_role('status').bounding_box()
+    assert said['y'] + said['height'] <= height, 'one sees whether it was right'
+
+def test_formulas_stay_in_their_line(page):
+    "MathJax draws them as an SVG in the text."
+    begin(page, 1)
+    display = task(page).locator('p').first.evaluate("""p => {
+        p.append(document.createElementNS('http://www.w3.org/2000/svg', 'svg'))
+        return getComputedStyle(p.lastChild).display
+    }""")
+    assert display == 'inline'
 
 @pytest.mark.parametrize('width', [360, 390, 768, 844, 1280])
 def test_nothing_overlaps(page, width):

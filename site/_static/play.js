@@ -423,6 +423,7 @@ function open(k) {
     change(tabs.children[i], {'aria-current': i === k ? 'step' : 'false'})
   })
   items[k]?.focus()
+  items[k]?.scrollIntoView()
 }
 
 function answer(k, right, said) {
@@ -440,6 +441,7 @@ function answer(k, right, said) {
   if (task.move) move(...task.move)
   if (task.lr) { setRate(task.lr); takeStep() }
   show()
+  li.scrollIntoView()
 }
 
 items.forEach((li, k) => {
