@@ -97,117 +97,192 @@ function num(x, digits = 4) {
   return s.replaceAll('-', '−')
 }
 
-window.play = {START, names, get, set, forward, backward, arrows, paths, product, slope, step, num}
+/** Width of an arrow: by its gradient, on a scale on which large ones still fit. */
+const width = g => g ? Math.min(9, 1 + 1.4 * Math.log2(1 + Math.abs(g))) : 1
+
+window.play = {START, forward, backward, step, width}
 
 // ---- The page -----------------------------------------------------------------------------
 const page = document.getElementById('play')
 if (!page) return
 const $ = id => document.getElementById(`play-${id}`)
 const NAMES = Object.keys(START).flatMap(key => names(key, START[key]))
-let net = START, chosen = 'w1[0,0]', losses = []
+const OPS = {L: 'mse', z2: 'lin', 'a[1]': 'relu', 'a[0]': 'relu', 'z1[1]': 'lin', 'z1[0]': 'lin'}
+const BACK = Object.keys(OPS)  // the boxes in the order in which a gradient comes back
+// What is on show. `at` is how many boxes the gradient has come back through; null: all of them,
+// and none is lit.
+let net = START, chosen = 'w1[0,0]', losses = [], at = null
 
 /** An HTML element, or an SVG one when `svg` is its parent. */
 function make(tag, attrs = {}, parent, text) {
   const el = parent instanceof SVGElement || tag === 'svg'
     ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag)
-  for (const [key, value] of Object.entries(attrs)) el.setAttribute(key, value)
+  change(el, attrs)
   if (text !== undefined) el.textContent = text
   parent?.append(el)
   return el
 }
-
-// Places of the boxes: sources with their names, operations with their results. On a narrow page
-// the units stand one below the other, and what was there before is taken up 'again'.
-const OPS = {'z1[0]': 'lin', 'z1[1]': 'lin', 'a[0]': 'relu', 'a[1]': 'relu', z2: 'lin', L: 'mse'}
-const column = (x, top, gap, list) => Object.fromEntries(list.map((n, i) => [n, [x, top + gap*i]]))
-const WIDE = {size: [760, 510], at: {
-  ...column(38, 24, 58, ['w1[0,0]', 'w1[1,0]', 'b1[0]']), ...column(38, 210, 90, ['x[0]', 'x[1]']),
-  ...column(38, 370, 58, ['w1[0,1]', 'w1[1,1]', 'b1[1]']), 'z1[0]': [240, 140],
-  'z1[1]': [240, 370], 'a[0]': [355, 90], 'a[1]': [355, 420],
-  ...column(375, 183, 72, ['w2[0]', 'b2', 'w2[1]']), z2: [535, 255], L: [645, 255],
-  y: [645, 345], end: [733, 255]}}
-const NARROW = {size: [350, 930], at: {
-  ...column(34, 24, 58, ['x[0]', 'x[1]', 'w1[0,0]', 'w1[1,0]', 'b1[0]']), 'z1[0]': [152, 140],
-  'a[0]': [244, 140], 'end a[0]': [334, 140],
-  ...column(34, 338, 58, ['again x[0]', 'again x[1]', 'w1[0,1]', 'w1[1,1]', 'b1[1]']),
-  'z1[1]': [152, 454], 'a[1]': [244, 454], 'end a[1]': [334, 454],
-  ...column(34, 652, 58, ['again a[0]', 'again a[1]', 'w2[0]', 'w2[1]', 'b2']),
-  z2: [152, 768], L: [244, 768], y: [244, 858], end: [334, 768]}}
-
-/** Arrows as they are drawn, from box to box: {from, to, value, g, on}. */
-function lines(at, list, values, g, on) {
-  const again = e => `again ${e.from}` in at && e.to !== 'z1[0]' ? 'again ' : ''
-  const out = list.map(e => ({from: again(e) + e.from, to: e.to, value: get(values, e.from),
-    g: e.rate * get(g, e.to), on: on.has(e)}))
-  for (const a of Object.keys(at).filter(n => n.startsWith('end ')).map(n => n.slice(4)))
-    out.push({from: a, to: `end ${a}`, value: get(values, a), g: get(g, a),
-              on: list.some(e => e.to === a && on.has(e))})
-  return [...out, {from: 'L', to: 'end', value: values.L, g: 1, on: on.size > 0}]
+function change(el, attrs) {
+  for (const [key, value] of Object.entries(attrs)) el.setAttribute(key, value)
 }
 
-/** Half the width and height of a box. */
-function half(n) {
-  if (OPS[n]) return [20, n.startsWith('z') ? 55 : 22]
-  return n.startsWith('end') ? [14, 9] : [33, 17]
-}
+// ---- The graph: boxes with name, value, gradient; arrows as wide as their gradient is large --
+// A box stands at [along, across] the way to the loss, both from 0 to 1. The way goes to the right
+// or, on a narrow page, down.
+const row = (along, across) => Object.entries(across).map(([n, q]) => [n, [along, q]])
+const places = (x, between, z, a, end) => Object.fromEntries([
+  ...row(0, {'w1[0,0]': 0, 'w1[1,0]': .2, 'b1[0]': .4, 'w1[0,1]': .6, 'w1[1,1]': .8, 'b1[1]': 1}),
+  ...row(x, {'x[0]': .5 - between, 'x[1]': .5 + between}), ...row(z, {'z1[0]': .08, 'z1[1]': .92}),
+  ...row(a, {'a[0]': 0, 'w2[0]': .25, b2: .5, 'w2[1]': .75, 'a[1]': 1}), ...end])
+const RIGHT = {size: 310, h: 23, at: places(.24, .1, .44, .65,
+  [['z2', [.83, .5]], ['L', [1, .5]], ['y', [1, .95]]])}
+const DOWN = {size: 345, h: 22, at: places(.29, .095, .5, .74,
+  [['z2', [1, .36]], ['L', [1, .68]], ['y', [1, 1]]])}
 
-function drawArrow(svg, [x1, y1], [x2, y2], e, spot) {
-  const angle = Math.atan2(y2 - y1, x2 - x1) * 180 / Math.PI
-  const [x, y] = [x1 + spot * (x2 - x1), y1 + spot * (y2 - y1)]
-  const g = make('g', {class: e.on ? 'arrow on' : 'arrow', 'data-arrow': `${e.from} ${e.to}`}, svg)
-  make('path', {d: `M${x1},${y1} L${x2},${y2}`, 'marker-end': 'url(#play-head)'}, g)
-  const above = {transform: `translate(${x},${y}) rotate(${angle})`, y: -5}
-  const below = {...above, y: 15}, beside = dx => ({x: x + dx, y: y + 8})
-  make('text', {class: 'value', ...(x1 === x2 ? beside(-22) : above)}, g, num(e.value, 3))
-  make('text', {class: 'grad', ...(x1 === x2 ? beside(22) : below)}, g, num(e.g, 3))
-}
+let drawn  // {width, boxes: {name: its elements}, arrows: [...], curve}
 
-function drawBox(svg, n, [x, y], values, g, shared) {
-  const name = n.replace(/^(end|again) ?/, '') || 'L', [w, h] = half(n)
-  const shut = n.startsWith('a[') && get(values, name.replace('a', 'z1')) <= 0
-  const kind = OPS[n] ? `op${shut ? ' closed' : ''}` : n.startsWith('end') ? 'end' : 'source'
-  const box = make('g', {class: `box ${kind}`, 'data-box': n}, svg)
-  if (NAMES.includes(name)) box.dataset.choose = name
-  if (name === chosen) box.classList.add('on')
-  if (kind !== 'end') make('rect', {x: x - w, y: y - h, width: 2*w, height: 2*h,
-                                    rx: OPS[n] ? 12 : 4}, box)
-  const two = OPS[n] || shared
-  make('text', {x, y: y + (two ? -2 : 5)}, box, OPS[n] ?? name)
-  if (two) make('text', {x, y: y + 13, class: OPS[n] ? 'small' : 'grad'}, box,
-                OPS[n] ? shut ? 'closed' : name : `g = ${num(get(g, name), 3)}`)
-}
-
-/** The graph as an SVG: values above the arrows, gradients below them. */
-function draw(values, g, list, on) {
-  const {size, at} = $('graph').clientWidth < 600 ? NARROW : WIDE
-  const svg = make('svg', {viewBox: `0 0 ${size.join(' ')}`, role: 'img',
-                           'aria-labelledby': 'play-title', 'aria-describedby': 'play-desc'})
-  make('title', {id: 'play-title'}, svg, 'The network as a graph')
-  make('desc', {id: 'play-desc'}, svg, NAMES.map(n => `${n} is ${num(get(values, n))}, gradient `
-    + num(get(g, n))).join('; ') + `; the loss is ${num(values.L)}.`)
-  const head = make('marker', {id: 'play-head', viewBox: '0 0 10 10', refX: 9, refY: 5,
-    markerWidth: 9, markerHeight: 9, markerUnits: 'userSpaceOnUse', orient: 'auto'},
-    make('defs', {}, svg))
-  make('path', {d: 'M0,1 L10,5 L0,9 z'}, head)
-  const all = lines(at, list, values, g, on)
-  for (const e of all) {
-    const [[x1, y1], [x2, y2]] = [at[e.from], at[e.to]], up = x1 === x2
-    const ports = all.filter(o => o.to === e.to && at[o.from][0] !== x2)
-      .sort((p, q) => at[p.from][1] - at[q.from][1])
-    const port = y2 + 20 * (ports.indexOf(e) - (ports.length - 1) / 2)
-    const from = up ? [x1, y1 - half(e.from)[1]] : [x1 + half(e.from)[0], y1]
-    const to = up ? [x2, y2 + half(e.to)[1]] : [x2 - half(e.to)[0] - 2, port]
-    const cross = ['x[0] z1[1]', 'x[1] z1[0]'].includes(`${e.from} ${e.to}`) && at === WIDE.at
-    const steep = at === NARROW.at && Math.abs(to[1] - from[1]) > 60
-    drawArrow(svg, from, to, e, cross ? .66 : steep ? .36 : .47)
+function build() {
+  const W = Math.max(320, $('graph').clientWidth), right = innerWidth > 600
+  if (W === drawn?.width) return
+  const {size, h, at: where} = right ? RIGHT : DOWN, w = W > 500 ? 29 : 26
+  const svg = make('svg', {viewBox: `-2 -2 ${W} ${size + 4}`, width: W, height: size + 4,
+    role: 'group', 'aria-label': 'The network as a graph. Each of its numbers is a slider.'})
+  const spot = n => {
+    const [along, across] = where[n], [p, q] = right ? [along, across] : [across, along]
+    return [w + p * (W - 4 - 2*w), h + q * (size - 2*h)]
   }
-  for (const n of Object.keys(at)) drawBox(svg, n, at[n], values, g, /x/.test(n))
+  const start = ({from, to}) => {  // the middle of the side from which the way goes on
+    const [x, y] = spot(from)
+    if (from === 'y') return right ? [x, y - h] : [x - w, y]
+    return right || to === 'L' ? [x + w, y] : [x, y + h]
+  }
+  const edge = spot('z2')[0] - w  // above and right of it there is room for the curve
+  drawn = {width: W,
+    arrows: arrows(START).map(e => addArrow(svg, start(e), spot(e.to), e, [w, h], right)),
+    boxes: Object.fromEntries(Object.keys(where).map(n => [n, addBox(svg, n, spot(n), w, h)])),
+    curve: addCurve(svg, right ? [edge, 0, W - edge - 10, 74] : [4, size - 44, 78, 42])}
   $('graph').replaceChildren(svg)
+  show()
 }
 
+function addBox(svg, n, [x, y], w, h) {
+  const box = make('g', {class: `box ${n in OPS ? 'op' : 'number'}`, 'data-box': n}, svg)
+  if (!(n in OPS)) change(box, {role: 'slider', tabindex: 0, 'aria-label': n, 'aria-valuemin': -3,
+                                'aria-valuemax': 3})
+  make('rect', {x: x - w, y: y - h, width: 2*w, height: 2*h, rx: n in OPS ? 12 : 4}, box)
+  make('text', {x, y: y - 8, class: 'name'}, box, n in OPS ? `${OPS[n]} ${n}` : n)
+  return {box, value: make('text', {x, y: y + 5, class: 'value'}, box),
+          grad: make('text', {x, y: y + 18, class: 'grad'}, box)}
+}
+
+/** An arrow to a box at (x, y); one of the two from the same x bears its share of the gradient. */
+function addArrow(svg, [sx, sy], [x, y], e, [w, h], right) {
+  const [dx, dy] = [x - sx, y - sy], cut = 1 - Math.min(w / Math.abs(dx), h / Math.abs(dy))
+  const length = Math.hypot(dx, dy), [ux, uy] = [dx / length, dy / length]
+  const [ex, ey] = [sx + cut * dx, sy + cut * dy]
+  const g = make('g', {'data-arrow': `${e.from} ${e.to}`}, svg)
+  const arrow = {g, line: make('path', {class: 'line'}, g), head: make('path', {class: 'head'}, g),
+    draw(wide) {
+      const back = 5 + wide, side = 2.5 + .75 * wide, [bx, by] = [ex - back * ux, ey - back * uy]
+      change(this.line, {d: `M${sx},${sy} L${bx},${by}`, 'stroke-width': wide})
+      change(this.head, {d: `M${ex},${ey} L${bx - side * uy},${by + side * ux} `
+                          + `L${bx + side * uy},${by - side * ux} z`})
+    }}
+  if (e.from[0] === 'x') {
+    const straight = e.from[2] === e.to[3], t = right ? .5 : straight ? .62 : .45
+    arrow.share = make('text', {x: sx + t * (ex - sx), class: 'grad',
+      y: sy + t * (ey - sy) + (right ? 4 : straight ? -4 : 14)}, g)
+  }
+  return arrow
+}
+
+const addCurve = (svg, [x, y, w, h]) => ({w, h, g: make('g', {class: 'curve', role: 'img',
+  transform: `translate(${x},${y})`}, svg)})
+
+/** The losses of the steps so far as a curve, from 0 up to the largest. */
+function showCurve(all) {
+  const {g, w, h} = drawn.curve, top = Math.max(...all), last = all.length - 1
+  const point = (L, i) => [w * i / Math.max(1, last), h - (h - 16) * L / (top || 1)]
+  g.replaceChildren()
+  const said = all.map(L => num(L, 3)).join(', ')
+  g.setAttribute('aria-label', `The loss, ${last} steps: ${said}`)
+  if (!last) return
+  make('path', {d: `M0,14 V${h} H${w}`, class: 'axes'}, g)
+  make('path', {d: `M${all.map(point).join(' L')}`}, g)
+  const [cx, cy] = point(all[last], last)
+  make('circle', {cx, cy, r: 3}, g)
+  make('text', {x: 0, y: 10}, g, `L, ${last} step${last > 1 ? 's' : ''}`)
+}
+
+const known = e => at === null || BACK.indexOf(e.to) < at
+
+/** The gradient that has come back to `n` so far, as text. */
+function arrived(n, list, g, digits) {
+  const shares = list.filter(e => e.from === n && known(e)).map(e => e.rate * get(g, e.to))
+  return n === 'L' ? '1' : shares.length ? num(sum(shares), digits) : '?'
+}
+
+function showGraph(values, g, list) {
+  const on = new Set(paths(list, chosen).flat()), lit = BACK[at - 1]
+  list.forEach((e, i) => {
+    const arrow = drawn.arrows[i], share = e.rate * get(g, e.to)
+    arrow.draw(known(e) ? width(share) : 1)
+    change(arrow.g, {class: `arrow${on.has(e) ? ' on' : ''}${known(e) && !share ? ' zero' : ''}`})
+    if (arrow.share) arrow.share.textContent = known(e) ? num(share, 3) : ''
+  })
+  for (const [n, {box, value, grad}] of Object.entries(drawn.boxes)) {
+    const shut = n[0] === 'a' && get(values, n.replace('a', 'z1')) <= 0
+    value.textContent = num(get(values, n), 3) + (shut ? ', closed' : '')
+    grad.textContent = arrived(n, list, g, 3)
+    box.classList.toggle('closed', shut)
+    box.classList.toggle('on', n === chosen)
+    box.classList.toggle('lit', n === lit)
+    if (!(n in OPS)) change(box, {'aria-valuenow': inside(get(values, n)), 'aria-valuetext':
+      `${num(get(values, n))}, gradient ${arrived(n, list, g).replace('?', 'not known yet')}`})
+  }
+}
+
+// ---- Below the graph ----------------------------------------------------------------------
 /** Whether the numbers on show give the result on show, or only nearly. */
 const sign = (shown, exact) => num(shown) === num(exact) ? '=' : '≈'
 const rounded = n => Number(n.toPrecision(4))
+const inside = v => Math.min(3, Math.max(-3, v))  // what can be dragged, and the slider
+
+function showStrip(list, g) {
+  const value = get(net, chosen)
+  $('choose').value = chosen
+  $('slider').value = value
+  $('slider').setAttribute('aria-valuetext', num(value))
+  $('value').textContent = num(value)
+  $('grad').textContent = arrived(chosen, list, g)
+}
+
+function showLosses(all) {
+  const rose = all.at(-1) > all.at(-2)
+  $('steps').textContent = `L = ${all.slice(-5).map(n => num(n)).join(' → ')}`
+    + (rose ? '. The loss rose: the step was too long.' : '')
+  showCurve(all)
+}
+
+/** The box through which the gradient has just come: upstream times local, for all its inputs. */
+function showWalk(list, g) {
+  const to = BACK[at - 1]
+  $('walk').replaceChildren()
+  if (!to) return
+  const table = make('table', {}, $('walk')), up = get(g, to), heads = make('tr', {}, table)
+  make('caption', {}, table,
+       `${OPS[to]}, box ${at} of ${BACK.length}: the gradient for ${to} is ${num(up)}.`)
+  for (const t of ['for', 'upstream', '× local', '= downstream'])
+    make('th', {scope: 'col'}, heads, t)
+  for (const e of list.filter(e => e.to === to)) {
+    const tr = make('tr', {}, table)
+    make('th', {scope: 'row'}, tr, e.from)
+    for (const t of [num(up), /^[01]/.test(e.says) ? e.says : `${e.says} = ${num(e.rate)}`,
+                     num(e.rate * up)]) make('td', {}, tr, t)
+  }
+  if (at === BACK.length) make('p', {class: 'note'}, $('walk'), 'x[0] and x[1] have had a share '
+    + `from unit 1 too. Shares add: ${num(g.x[0])} and ${num(g.x[1])} in all.`)
+}
 
 /** One path as a table: every factor with its name, its formula and its number. */
 function showPath(path, i, many) {
@@ -256,71 +331,156 @@ function showSlope(chain) {
     + 'slopes of both sides; the chain is the slope where we stand.')))
 }
 
-function showRows(g) {
-  for (const n of NAMES) {
-    const slider = $(n), value = num(get(net, n))
-    slider.value = get(net, n)
-    slider.setAttribute('aria-valuetext', value)
-    $(`value-${n}`).textContent = value
-    $(`grad-${n}`).textContent = num(get(g, n))
-    slider.parentElement.classList.toggle('on', n === chosen)
-  }
-}
-
-function showLosses(L) {
-  const rose = losses.length && L > losses.at(-1)
-  $('loss').textContent = `L = ${num(L)}`
-  $('steps').textContent = !losses.length ? 'No step taken yet.'
-    : `Step ${losses.length}: L ${[...losses, L].slice(-5).map(n => num(n)).join(' → ')}`
-      + (rose ? '. The loss rose: the step was too long.' : '')
-}
-
 function show() {
   const values = {...net, ...forward(net)}, g = backward(net), list = arrows(net)
-  draw(values, g, list, new Set(paths(list, chosen).flat()))
-  showRows(g)
-  showLosses(values.L)
-  $('choose').value = chosen
+  showGraph(values, g, list)
+  showStrip(list, g)
+  showLosses([...losses, values.L])
+  showWalk(list, g)
   showSlope(showChain(list))
+  $('proof').hidden = at !== null  // it tells the gradient
 }
-function choose(name) { chosen = name; show() }
+function choose(name) { if (name !== chosen) { chosen = name; show() } }
 function renew(next) { net = next; losses = []; show() }
-
-const GROUPS = {
-  'The example': ['x[0]', 'x[1]', 'y'], 'Hidden unit 0': ['w1[0,0]', 'w1[1,0]', 'b1[0]'],
-  'Hidden unit 1': ['w1[0,1]', 'w1[1,1]', 'b1[1]'], 'Output': ['w2[0]', 'w2[1]', 'b2']}
-for (const [title, list] of Object.entries(GROUPS)) {
-  const group = make('fieldset', {}, $('rows'))
-  make('legend', {}, group, title)
-  for (const n of list) {
-    const row = make('div', {class: 'number'}, group), id = `play-${n}`
-    make('label', {for: id}, row, n)
-    const slider = make('input', {type: 'range', id, min: -3, max: 3, step: .1}, row)
-    make('output', {id: `play-value-${n}`, for: id, class: 'value', 'aria-live': 'off'}, row)
-    make('output', {id: `play-grad-${n}`, for: id, class: 'grad', 'aria-live': 'off',
-                    'aria-label': `gradient for ${n}`}, row)
-    slider.addEventListener('input', () => { chosen = n; renew(set(net, n, slider.valueAsNumber)) })
-    slider.addEventListener('focus', () => choose(n))
-    make('option', {value: n}, $('choose'), n)
-  }
+function move(name, value) {
+  chosen = name
+  renew(set(net, name, inside(Math.round(value * 10) / 10)))
 }
-const lr = () => $('lr').valueAsNumber
-$('lr').addEventListener('input', () => { $('value-lr').textContent = num(lr()) })
-$('step').addEventListener('click', () => {
+function walk(to) { at = to; show() }
+function setRate(lr) { $('lr').value = lr; $('value-lr').textContent = num($('lr').valueAsNumber) }
+function takeStep() {
   losses.push(forward(net).L)
-  net = step(net, lr())
+  net = step(net, $('lr').valueAsNumber)
   show()
+}
+
+// ---- Hands on it: the graph by pointer and keys, the strip, the buttons ---------------------
+let drag = null
+const KEYS = {ArrowRight: .1, ArrowUp: .1, ArrowLeft: -.1, ArrowDown: -.1,
+              PageUp: .5, PageDown: -.5, Home: -Infinity, End: Infinity}
+const slider = ev => ev.target.closest('[role=slider]')
+const on = (id, what, f) => $(id).addEventListener(what, f)
+on('graph', 'focusin', ev => slider(ev) && choose(slider(ev).dataset.box))
+on('graph', 'pointerdown', ev => {
+  const box = slider(ev), name = box?.dataset.box
+  if (!box || ev.button) return
+  choose(name)
+  box.setPointerCapture(ev.pointerId)
+  drag = {id: ev.pointerId, name, x: ev.clientX, value: get(net, name)}
 })
-$('reset').addEventListener('click', () => renew(START))
-$('random').addEventListener('click', () => renew(NAMES.reduce((next, n) =>
+on('graph', 'pointermove', ev => {
+  if (ev.pointerId !== drag?.id || !ev.buttons) return
+  const by = (ev.clientX - drag.x) / 80, value = drag.value + by
+  if (Math.abs(by) > .05 && Math.abs(value - get(net, drag.name)) > .05) move(drag.name, value)
+})
+for (const what of ['pointerup', 'pointercancel']) on('graph', what, () => { drag = null })
+on('graph', 'keydown', ev => {
+  if (!(ev.key in KEYS) || !slider(ev)) return
+  ev.preventDefault()
+  move(chosen, get(net, chosen) + KEYS[ev.key])
+})
+for (const g of [0, 1, 3, 10]) {
+  const svg = make('svg', {width: 26, height: 12, 'aria-hidden': true}, $('widths'))
+  make('path', {d: 'M1,6 H25', 'stroke-width': width(g), class: g ? 'line' : 'line zero'}, svg)
+  $('widths').append(` ${g} `)
+}
+for (const n of NAMES) make('option', {value: n}, $('choose'), n)
+on('choose', 'change', () => choose($('choose').value))
+on('slider', 'input', () => move(chosen, $('slider').valueAsNumber))
+on('lr', 'input', () => setRate($('lr').value))
+on('step', 'click', takeStep)
+on('back', 'click', () => walk(at === BACK.length ? null : (at ?? 0) + 1))
+on('forth', 'click', () => walk(at === 1 ? null : at === null ? BACK.length : Math.max(0, at - 1)))
+on('reset', 'click', () => { at = null; renew(START) })
+on('random', 'click', () => renew(NAMES.reduce((next, n) =>
   set(next, n, Math.round(Math.random() * 40 - 20) / 10), START)))
-$('choose').addEventListener('change', () => choose($('choose').value))
-$('h').addEventListener('change', show)
-$('graph').addEventListener('click', ev => {
-  const box = ev.target.closest('[data-choose]')
-  if (box) choose(box.dataset.choose)
+on('h', 'change', show)
+
+// ---- Things to try: the page's own list, one at a time; a prediction, then what comes about ---
+// Of an item's paragraphs the first asks, a list below it has the choices, and what is bold in the
+// next one is right. `look` is chosen while it asks; the rest is done when it is answered.
+const TRY = [{choose: 'w1[0,1]'}, {look: 'b1[1]', move: ['b1[1]', -.6]}, {look: 'x[0]'},
+             {lr: .1}, {h: '0.3'}]
+const things = document.getElementById('five-things-to-try')
+const items = [...things.querySelectorAll('ol > li')]
+const tabs = make('p', {class: 'bar'}, null, 'Task ')
+
+/** The start of a task, also for an answer: the reader may have moved things in between. */
+function begin(k) {
+  at = k < 0 ? null : 0
+  chosen = TRY[k]?.look ?? 'w1[0,0]'
+  setRate(.01)
+  renew(START)
+}
+
+function open(k) {
+  begin(k)
+  items.forEach((li, i) => {
+    li.hidden = i !== k
+    li.querySelector('.answer').hidden = true
+    li.querySelector('[role=status]').textContent = ''
+    li.querySelectorAll('.right').forEach(b => b.classList.remove('right'))
+    change(tabs.children[i], {'aria-current': i === k ? 'step' : 'false'})
+  })
+  items[k]?.focus()
+  items[k]?.scrollIntoView()
+}
+
+function answer(k, right, said) {
+  const li = items[k], ok = said === right || Number(said.replace(',', '.')) === Number(right)
+  if (!li.querySelector('.answer').hidden) return
+  li.querySelector('[role=status]').textContent = `${ok ? 'Right' : 'Not so'}: ${right}`
+  li.querySelector('.answer').hidden = false
+  for (const b of li.querySelectorAll('.choices button'))
+    b.classList.toggle('right', b.textContent === right)
+  begin(k)
+  at = null
+  const task = TRY[k]
+  if (task.choose) chosen = task.choose
+  if (task.h) $('h').value = task.h
+  if (task.move) move(...task.move)
+  if (task.lr) { setRate(task.lr); takeStep() }
+  show()
+  li.scrollIntoView()
+}
+
+items.forEach((li, k) => {
+  const [ask, ...rest] = li.children, list = rest[0].matches('ul') && rest.shift()
+  const [title, right] = [ask, rest[0]].map(p => p.querySelector('strong').textContent)
+  li.tabIndex = -1
+  if (list) {
+    list.className = 'choices'
+    for (const choice of list.children) {
+      const b = make('button', {type: 'button'})
+      b.append(...choice.childNodes)
+      choice.append(b)
+      b.addEventListener('click', () => answer(k, right, b.textContent))
+    }
+  } else {
+    const form = make('form', {class: 'bar'}, li), label = make('label', {}, form, 'Your number ')
+    const input = make('input', {inputmode: 'decimal', size: 5, autocomplete: 'off',
+                                 required: ''}, label)
+    make('button', {}, form, 'Check')
+    form.addEventListener('submit', ev => {
+      ev.preventDefault()
+      answer(k, right, input.value.trim())
+    })
+  }
+  make('p', {role: 'status'}, li)
+  const below = make('div', {class: 'answer'}, li)
+  below.append(...rest)
+  const next = make('button', {type: 'button'}, below, items[k + 1] ? 'Next' : 'Done')
+  next.addEventListener('click', () => {
+    open(items[k + 1] ? k + 1 : -1)
+    if (!items[k + 1]) tabs.querySelector('button').focus()
+  })
+  make('button', {type: 'button', 'aria-label': `${k + 1}: ${title}`}, tabs, k + 1)
+    .addEventListener('click', () => open(k))
 })
-new ResizeObserver(show).observe($('graph'))
+things.querySelector('ol').before(tabs)
+$('things').replaceWith(things)
 page.hidden = false
-show()
+build()
+open(-1)
+new ResizeObserver(build).observe($('graph'))
 })()
