@@ -44,7 +44,7 @@ def together(seconds:float=60.): # how long to wait for the others, when they me
 def _with_others(who):
     "What PyTorch says when a message does not arrive, in one line."
     try: yield
-    except (RuntimeError, ValueError) as e:
+    except RuntimeError as e:
         raise RankError(f'{who}: another rank has ended, or did not come or answer in time') from e
 
 # %% ../nbs/19_parallel.ipynb #19p00036
@@ -186,22 +186,22 @@ class Sharded:
         if len({p.dtype for p in self.params}) > 1:
             raise DtypeError('Sharded: params have several dtypes, want one')
         self.size = -(-sum(p.numel() for p in self.params) // ranks)        # rounded up
-        self.piece = _pieces(self.params, self.size)[rank].clone()
+        self.piece = _end_to_end(self.params, self.size)[rank].clone()
         self.opt = make([self.piece], **settings)
     def step(self, n:int)->None: # how many examples `.g` is a mean over; 0 where there are none
         "Sum the gradients, each piece where it belongs; step it; hand the new parameters round."
         n,rank = _whole('Sharded: n', n), place()[0]
         grads,wrong = _grads_of('Sharded', self.params, n)
         N = _roll_call('Sharded', grads, n, wrong)
-        self.piece.copy_(_pieces(self.params, self.size)[rank])
-        self.piece.g = _scattered([g * (n/N) for g in _pieces(grads, self.size)])[rank]
+        self.piece.copy_(_end_to_end(self.params, self.size)[rank])
+        self.piece.g = _scattered([g * (n/N) for g in _end_to_end(grads, self.size)])[rank]
         self.opt.step()
         sizes = [p.numel() for p in self.params]
         new = _gathered(self.piece)[:sum(sizes)].split(sizes)
         for p,t in zip(self.params, new): p.copy_(t.view_as(p))
 
 # %% ../nbs/19_parallel.ipynb #19p00061
-def _pieces(tensors, size):
+def _end_to_end(tensors, size):
     "All numbers of some tensors end to end, in pieces of one size; zeros fill the last."
     flat = torch.cat([t.flatten() for t in tensors])
     full = torch.cat([flat, flat.new_zeros(size * place()[1] - len(flat))])

@@ -224,7 +224,7 @@ def test_the_command_as_one_process(three, tmp_path):
     (one, symbols), (other, again) = [demo._kept_gpt(f/'g.safetensors') for f in (folder, tmp_path)]
     assert symbols == again
     for p, q in zip(one.parameters(), other.parameters()): torch.testing.assert_close(
-        p, q, rtol=0, atol=1e-3)                            # float32, and Adam divides small by small
+        p, q, rtol=0, atol=1e-3)                    # float32, and Adam divides small by small
 
 @needs_gloo
 @pytest.mark.parametrize('how', ['killed', 'hangs'])
@@ -243,8 +243,9 @@ def test_by_torchrun(tmp_path):
     args = ('-m torch.distributed.run --standalone --nproc-per-node 2 -m backprop_nb --gpt '
             '--steps 2 --sample 9 --prompt OPHELIA --device cpu')
     r = subprocess.run([sys.executable, *args.split()], cwd=tmp_path, text=True,
-                       capture_output=True, env={**os.environ, 'PYTHONPATH': str(Path(demo.__file__).parents[1]),
-                            'OMP_NUM_THREADS': '1'})
+                       capture_output=True, env={
+                           **os.environ, 'OMP_NUM_THREADS': '1',
+                           'PYTHONPATH': str(Path(demo.__file__).parents[1])})
     assert r.returncode == 0, r.stderr
     assert r.stdout.count(' are right') == r.stdout.count('perplexity') == 1
     assert r.stdout.count('OPHELIA') == 1 and not [*tmp_path.iterdir()]

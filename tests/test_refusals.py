@@ -38,7 +38,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm', 'Silu': 'silu', 'Block': '',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
-    'Parallel': '', 'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
+    'Parallel': '', 'Sharded': '', 'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
 
 def whole(*shape): return zeros(shape, dtype=torch.int64)
 def double(*shape): return rand(shape, dtype=torch.float64)
