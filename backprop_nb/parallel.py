@@ -22,8 +22,9 @@ from .training import _params, _unfit
 # %% ../nbs/19_parallel.ipynb #19p00026
 def place()->tuple: # (rank, ranks), from 0; (0, 1) alone
     "Which of how many processes this one is."
-    if not (dist.is_available() and dist.is_initialized()): return 0, 1
-    return dist.get_rank(), dist.get_world_size()
+    return (dist.get_rank(), dist.get_world_size()) if _in_group() else (0, 1)
+
+def _in_group(): return dist.is_available() and dist.is_initialized()
 
 @contextmanager
 def together(seconds:float=60.): # how long to wait for the others, when they meet and later
@@ -32,7 +33,7 @@ def together(seconds:float=60.): # how long to wait for the others, when they me
 
     Raises `RuntimeError` where a process does not come within that time."""
     seconds = _number('together: seconds', seconds, 1e-3, 1e9)
-    if 'RANK' not in os.environ or place()[1] > 1: yield place(); return
+    if 'RANK' not in os.environ or _in_group(): yield place(); return
     backend = 'nccl' if torch.get_default_device().type == 'cuda' else 'gloo'
     with _with_others('together'): dist.init_process_group(backend,
                                                            timeout=timedelta(seconds=seconds))

@@ -135,12 +135,12 @@ def demos(folder):
 def dies(folder, how):
     "A training of the command, in the third step of which rank 1 is no more."
     demo._table_is_right, step, count = lambda device: True, AdamW.step, [0]
-    demo._PATIENCE = 5
+    demo._PATIENCE = 15 if how == 'hangs' else 60
     def last(opt):
         count[0] += 1
         if count[0] == 3 and os.environ['RANK'] == '1': ways[how]()
         step(opt)
-    ways = dict(killed=lambda: os.kill(os.getpid(), 9), hangs=lambda: time.sleep(60))
+    ways = dict(killed=lambda: os.kill(os.getpid(), 9), hangs=lambda: time.sleep(30))
     AdamW.step = last
     demo.main(['--gpt', '--device', 'cpu', '--steps', '9', '--save', f'{folder}/g.safetensors'])
 

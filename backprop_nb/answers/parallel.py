@@ -23,7 +23,7 @@ def _three_ranks():
 # %% ../../nbs/answers_19_parallel.ipynb #b1900015
 def _some_pieces(N, d, m):
     "Pieces of 1 to 9 examples; 2 or 3 make a step."
-    return torch.randn(N + m, d), torch.randint(1, 10, (N + m,)), 2 + N % 2
+    return torch.randn(N, d), torch.randint(1, 10, (N,)), 2 + m % 2
 
 @Function('19.2', _some_pieces)
 def _step_gradients(grads, counts, every):
