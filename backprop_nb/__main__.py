@@ -7,6 +7,7 @@ __all__ = ['worst_error', 'model_errors', 'network', 'as_images', 'gradient_tabl
 
 # %% ../nbs/demo.ipynb #5a292f1e
 import argparse, json, math, os, sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from .progress import _command, _excepthook
@@ -131,12 +132,12 @@ def _learned(text, steps, seed):
     from tqdm import tqdm
     torch.manual_seed(seed)
     gpt = GPT(len(text.symbols), **_SIZES)
-    model = Model([gpt], CrossEntropy())
+    model = Parallel(Model([gpt], CrossEntropy()))
     opt = AdamW(model.parameters(), 0., (.9, .99), weight_decay=.1)
     print(f'\nTraining a GPT with {model.num_parameters():,} parameters on {len(text.train):,} '
           f'characters, {len(text.symbols)} different ones')
     dice,last = torch.Generator('cpu').manual_seed(seed), len(text.train) - gpt.context
-    for step in (bar := tqdm(range(steps))):
+    for step in (bar := tqdm(range(steps), disable=place()[0] > 0)):
         starts = torch.randint(last, (16,), generator=dice, device='cpu').to(text.train.device)
         loss = model(*windows(text.train, starts, gpt.context))
         model.backward()
@@ -192,6 +193,7 @@ def _write_on(args):
     else:
         text = Text(*(t.to(torch.get_default_device()) for t in args.text[:2]), args.text.symbols)
         gpt,symbols = _learned(text, args.steps, args.seed), text.symbols
+        if place()[0]: return                       # rank 0 says, keeps and writes
         loss = text_loss(gpt, text.valid[:100_000])
         print(f'loss of a character that it has not seen: {loss:.2f}, perplexity '
               f'{math.exp(loss):.2f}\n')
@@ -268,6 +270,7 @@ def _picture(text, kinds=('.png', '.svg', '.pdf', '.jpg')):
     if path.suffix.lower() not in kinds:
         some = f'one of {", ".join(kinds)}' if len(kinds) > 1 else kinds[0]
         raise argparse.ArgumentTypeError(f'{text!r} does not end in {some}')
+    if os.environ.get('RANK', '0') != '0': return path      # rank 0 tries, and writes
     try:
         real = Path(os.path.realpath(path))         # a link is followed
         new = not real.exists()
@@ -328,6 +331,9 @@ def _args_of(argv):
     args = p.parse_args(argv)
     given = {n for n,x in vars(args).items() if x not in (None, False)}
     mode = '--gpt' if args.gpt else '--names' if args.names else ''
+    if args.names and os.environ.get('WORLD_SIZE', '1') != '1':
+        p.error('--names has a batch norm, whose means are those of a whole batch: it learns in '
+                'one process; start it without torchrun')
     for n in _OF_GPT:
         if n in given and not args.gpt: p.error(f'--{n} goes with --gpt')
     for n in _OF_DIGITS:
@@ -370,15 +376,20 @@ def _table_is_right(device):
 # %% ../nbs/demo.ipynb #6dd5b750
 def _train(conv, full, seed, out):
     "Train by the plan, print how well it went, save the picture."
-    train,valid,test = mnist(full)
+    for turn in range(2):                           # rank 0 fetches, if it has to; then the others
+        if (place()[0] > 0) == turn: train,valid,test = mnist(full)
+        all_mean([torch.zeros(1)], 1)               # nobody goes on before all are here
     torch.manual_seed(seed)
     model,opt,batch_size,plan = network(conv, full)
+    model = Parallel(model)
     if conv: train,valid,test = [d and as_images(d) for d in (train, valid, test)]
     count = sum(p.numel() for p in model.parameters())
     print(f'\nTraining a {"convolutional network" if conv else "perceptron"} with {count:,} '
           f'parameters on {len(train):,} digits')
     history = History()
-    for opt.lr,epochs in plan: fit(model, opt, train, epochs, valid, batch_size, seed, history)
+    for opt.lr,epochs in plan:
+        fit(model, opt, train, epochs, valid, batch_size, seed, history, place()[0] == 0)
+    if place()[0]: return                           # rank 0 says and draws
     x,y = (test or valid).tensors
     scores = torch.cat([model.predict(xb) for xb in x.split(1000)])
     right = (scores.argmax(1) == y).sum().item()
@@ -387,24 +398,41 @@ def _train(conv, full, seed, out):
     save_picture(out, history, x.flatten(1), y, scores)
     print(f'picture: {out.name}')
 
+# %% ../nbs/demo.ipynb #f83eeaab
+_PATIENCE = 600                                     # seconds; MNIST may have to be fetched
+
+def _of_this_rank(device):
+    "The device that was asked for; with several graphics cards, the one of this process."
+    rank,ranks = (int(os.environ.get(f'LOCAL_{n}', k)) for n,k in (('RANK', 0), ('WORLD_SIZE', 1)))
+    enough = torch.cuda.is_available() and torch.cuda.device_count() >= ranks
+    device = device or torch.device('cuda' if enough else 'cpu')
+    if device.type != 'cuda' or device.index is not None or ranks == 1: return device
+    torch.cuda.set_device(rank)
+    return torch.device('cuda', rank)
+
+def _all_of_it(args, device):
+    "Check; then train, and save or write; 1 where a gradient is wrong."
+    if not args.load and not _table_is_right(device): return 1
+    if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
+    if args.gpt: _write_on(args)
+    elif args.names: _write_names(args)
+    else: _train(args.conv, args.full, args.seed, args.out)
+    return 0
+
 # %% ../nbs/demo.ipynb #02f93c4f
 def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0, or 1 where a gradient is wrong
     "Check, train, save or write."
     args = _args_of(argv)
-    device = args.device or torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = _of_this_rank(args.device)
     torch.manual_seed(args.seed)
-    if not args.load and not _table_is_right(device): return 1
     if device != torch.get_default_device(): torch.set_default_device(device)
-    if not args.conv: torch.set_num_threads(1)       # more get in the way of small matrices
     try:
-        if args.gpt: _write_on(args)
-        elif args.names: _write_names(args)
-        else: _train(args.conv, args.full, args.seed, args.out)
-    except (OSError, RuntimeError) as e:            # no MNIST to be had, no place for the file
+        with together(_PATIENCE) as (rank, ranks), redirect_stdout(None if rank else sys.stdout):
+            return _all_of_it(args, device)
+    except (OSError, RuntimeError) as e:    # no MNIST to be had, no place for the file, a rank gone
         if isinstance(e, BrokenPipeError): raise
         sys.exit(f'{e}')
-    return 0
 
 # %% ../nbs/demo.ipynb #eb8a8ec5
 if __name__ == '__main__' and __spec__: _command(main)

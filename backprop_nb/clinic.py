@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ClinicError', 'ShapeError', 'DtypeError', 'ArgumentError', 'RangeError', 'DivisionError', 'UpstreamError',
-           'OrderError', 'ReuseError', 'MethodError', 'CheckError', 'DivergenceError', 'FileError']
+           'OrderError', 'ReuseError', 'MethodError', 'CheckError', 'DivergenceError', 'FileError', 'RankError']
 
 # %% ../nbs/clinic.ipynb #ea336465
 class ClinicError(Exception):
@@ -62,3 +62,7 @@ class DivergenceError(ClinicError, FloatingPointError):
 class FileError(ClinicError, RuntimeError, ValueError):
     "A file of data or a saved state that is missing, damaged or of something else."
     entry = 'files'
+
+class RankError(ClinicError, RuntimeError):
+    "Another process of a group that has ended, does not answer, or has refused."
+    entry = 'ranks'

@@ -19,6 +19,7 @@ OTHERS = {  # errors of other kinds, by module; and why they may be raised
     'checker': {'AttributeError': 'as Python itself says that a name is not there',
                 'NotWritten': 'caught by the checker, which says what is left to do',
                   'Slip': 'caught by the checker, which makes a verdict of it'},
+    'parallel': {'wrong': 'what an optimizer says, held back until all ranks know of it'},
     'search': {'OSError': 'caught in the module: code that cannot be read is not searched',
                '_Late': 'caught a few lines below: a version that does not end'},
     'training': {'KeyboardInterrupt': 'the first Ctrl-C is passed on as it is',

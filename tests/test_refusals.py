@@ -20,6 +20,7 @@ NOTHING = {  # names with nothing to refuse, and why
     'Names': 'a tuple with names, which `names` fills',
     'Text': 'a tuple with names, which `shakespeare` and `read_text` fill',
     'History': 'a record, which `fit` fills',
+    'place': 'says which process this is',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
     'keep_progress': 'a place that cannot be written is said when something is noted',
@@ -37,7 +38,7 @@ SAYS = {  # what the messages call a name, where that is not the name itself
     'Embedding': 'embedding', 'RNN': 'rnn', 'LSTM': 'lstm', 'Silu': 'silu', 'Block': '',
     'forward_and_backward': 'lin', 'upstream': 'backward', 'draw_graph': '',
     **dict.fromkeys(['diagnose', 'check', 'hint', 'solution'], 'no exercise'),
-    'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
+    'Parallel': '', 'Sharded': '', 'fits': 'f', 'exercise_cells': 'grade', 'draw_network': 'named'}
 
 def whole(*shape): return zeros(shape, dtype=torch.int64)
 def double(*shape): return rand(shape, dtype=torch.float64)
@@ -97,6 +98,9 @@ def tied(w, other): return [Lin(w, zeros(3)), Relu(), Lin(other, zeros(3))], Mse
 def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
+
+def entered(manager):
+    with manager: pass
 
 def stepped(v):
     out = record(relu, v)
@@ -462,6 +466,31 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: leaning(Var(rand(3))), ReuseError, 'computed outside', 'among the arguments'),
         (lambda: checkpoint(restless, Var(rand(3))).backward(rand(3)), CheckError,
          'restless gives other numbers the second time')],
+    'together': [(lambda: entered(together(0)), RangeError, 'seconds is 0'),
+                 (lambda: entered(together('1')), ArgumentError, "seconds is '1'")],
+    'share': [((3,), DtypeError, 'x is 3', WANT_TENSOR),
+              ((torch.tensor(3.),), ShapeError, 'x is one number', 'want (N, ...)'),
+              ((rand(3).to_sparse(),), DtypeError, 'x is a sparse_coo tensor')],
+    'all_mean': [(([rand(3)], 0), RangeError, 'no rank has an example', 'want 1 or more'),
+                 (([rand(3)], -1), RangeError, 'n is -1', 'want 0 or more'),
+                 (([rand(3)], 1.5), ArgumentError, 'n is 1.5', 'whole number'),
+                 (([rand(3)], 1, 0), RangeError, 'bucket is 0', 'want 1 or more'),
+                 (([rand(3), 4], 1), DtypeError, 'tensors[1] is 4', WANT_TENSOR)],
+    'reduce_grads': [
+        ((rand(3), 1), ArgumentError, 'params is one tensor'),
+        (([rand(3)], 1), UpstreamError, 'params[0] (3,) has no gradient', 'backward'),
+        (([arrived(rand(3), rand(2))], 1), ShapeError, 'params[0].g is (2,)', 'want (3,)'),
+        (([arrived(rand(3))], 0), RangeError, 'no rank has an example'),
+        (([arrived(rand(3))], 1, 0), RangeError, 'bucket is 0'),
+        (([arrived(rand(3))], True), ArgumentError, 'n is True', 'whole number')],
+    'Parallel': [((Relu(),), ArgumentError, 'model is Relu', 'want a Model'),
+                 (lambda: Parallel(net()[0])(3, whole(2)), DtypeError, 'x is 3', WANT_TENSOR),
+                 (lambda: Parallel(net()[0]).backward(), OrderError, 'backward before forward')],
+    'Sharded': [((SGD, rand(3)), ArgumentError, 'params is one tensor'),
+                ((SGD, [rand(3), double(3)]), DtypeError, 'several dtypes', 'want one'),
+                (lambda: Sharded(SGD, [rand(3)], lr=.1).step(1), UpstreamError, 'has no gradient'),
+                (lambda: Sharded(SGD, [rand(3)], lr=.1).step(0), RangeError, 'no rank has'),
+                (lambda: Sharded(SGD, [rand(3)], lr=-1), RangeError, 'lr is -1')],
     'Block': [((0,), RangeError, 'width is 0', '1 or more'),
               ((4, 1, 'batch'), RangeError, "norm is 'batch'"),
               ((4, 1, None), RangeError, "norm is None, want 'layer' or 'rms'"),

@@ -76,6 +76,12 @@ def learned(**whole):
     torch.manual_seed(0)
     return GPT(**{'vocab': 4, 'context': 5, 'width': 6, 'heads': 3, 'layers': 2, **whole})
 
+def reduced(**whole):
+    p = torch.zeros(3)
+    p.g = torch.arange(3.)
+    reduce_grads([p], **{'n': 2, **whole})
+    return p.g
+
 def read(**whole):
     gpt = learned(**whole)
     return gpt(WORDS[None,:5]), gpt.parameters()
@@ -104,6 +110,8 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
     'text_loss': (lambda batch_size: text_loss(learned(), WORDS, batch_size), {'batch_size': 1}),
     'sample': (lambda **k: sample(learned(), WORDS[:2], **{'n': 3, **k}),
                {'n': 4, 'top_k': 2, 'seed': 5}),
+    'all_mean': (lambda **k: all_mean([BIASES], **{'n': 2, **k}), {'n': 3, 'bucket': 2}),
+    'reduce_grads': (reduced, {'n': 3, 'bucket': 2}),
     'attention_blocks': (lambda **k: attention_blocks(*QKV, True, **k), {'size': 2}),
     'attention_blocks_grad': (back(lambda *a, **k: attention_blocks(*a, True, **k),
                                    lambda *a, **k: attention_blocks_grad(*a, True, **k), *QKV),
