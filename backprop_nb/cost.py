@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from .clinic import ArgumentError, DivergenceError
 from .module import Model, _as_before, _settled
-from .operation import _number, _whole
+from .operation import _number, _whole, fits
 from .training import _params, _unfit
 
 # %% ../nbs/18_cost.ipynb #18a00013
@@ -31,23 +31,25 @@ class Cost(NamedTuple):
 # %% ../nbs/18_cost.ipynb #18a00014
 class _Counts(TorchDispatchMode):
     "Sees each operation of torch, and adds up."
-    def __init__(self, is_product):
+    def __init__(self):
         super().__init__()
-        self.is_product,self.alive,self.others,self.bytes,self.peak = is_product, {}, 0, 0, 0
+        self.of_products = _formulas()
+        self.alive,self.products,self.others,self.bytes,self.peak = {}, 0, 0, 0, 0
     def __torch_dispatch__(self, f, types, args=(), kwargs=None):
         out = f(*args, **(kwargs or {}))
         came,went = _tensors_in([args, kwargs]), _tensors_in(out)
         old = {_memory_of(t).data_ptr() for t in came}
         new = [t for t in went if _memory_of(t).data_ptr() not in old]
-        for t in new: self.note(_memory_of(t))
-        self.peak = max(self.peak, self.held())
+        self.note([_memory_of(t) for t in new])
         if (new or f._schema.is_mutable) and 'empty' not in f._schema.name:    # else only a view
             self.bytes += sum(t.numel() * t.element_size() for t in came + went)
-            if not self.is_product(f): self.others += max(t.numel() for t in came + went)
+            formula = self.of_products.get(f._overloadpacket)
+            if formula: self.products += formula(*args, **(kwargs or {}), out_val=out)
+            else: self.others += max(t.numel() for t in came + went)
         return out
-    def note(self, memory):
-        ref = StorageWeakRef(memory)
-        self.alive.setdefault(ref.cdata, (ref, memory.nbytes()))
+    def note(self, memories):
+        for m in memories: self.alive.setdefault((r := StorageWeakRef(m)).cdata, (r, m.nbytes()))
+        self.peak = max(self.peak, self.held())
     def held(self):
         self.alive = {k: v for k,v in self.alive.items() if not v[0].expired()}
         return sum(size for _,size in self.alive.values())
@@ -58,15 +60,16 @@ def _tensors_in(things):
 
 def _memory_of(t): return t.untyped_storage()
 
-def _of_attention(q, k, v, *args, out_shape=None, **how):
-    "Operations in the two products of attention, from the shapes."
-    return 2 * math.prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+def _of_attention(q, k, v, *args, out_val=None, **how):
+    "Operations in the two products of attention."
+    return 2 * q[...,0].numel() * k.shape[-2] * (q.shape[-1] + v.shape[-1])
 
-def _counter():
-    from torch.utils.flop_counter import FlopCounterMode    # a third of a second: when it is needed
-    names = ['_scaled_dot_product_flash_attention_for_cpu']             # not known everywhere
-    own = {getattr(torch.ops.aten, n): _of_attention for n in names if hasattr(torch.ops.aten, n)}
-    return FlopCounterMode(display=False, custom_mapping=own)
+def _formulas():
+    "Of each kind of product how many operations it takes: PyTorch's, and one that it lacks."
+    from torch.utils.flop_counter import flop_registry  # a third of a second: when it is needed
+    name = '_scaled_dot_product_flash_attention_for_cpu'
+    own = {getattr(torch.ops.aten, name): _of_attention} if hasattr(torch.ops.aten, name) else {}
+    return {**own, **flop_registry}
 
 # %% ../nbs/18_cost.ipynb #18a00016
 def cost(f:Callable, # what to watch: a function, a layer, `model.backward`
@@ -77,12 +80,11 @@ def cost(f:Callable, # what to watch: a function, a layer, `model.backward`
     What a kernel does inside, caches and autograd's own way back are not seen. Raises `TypeError`
     where `f` cannot be called, and what `f` raises."""
     if not callable(f): raise ArgumentError(f'cost: f is {f!r:.40}, want a function')
-    counter = _counter()
-    with counter, _Counts(lambda op: op._overloadpacket in counter.flop_registry) as seen:
+    with _Counts() as seen:
         out = f(*args)
         kept = seen.held()
         del out                                     # not before what is kept has been counted
-    return Cost(counter.get_total_flops(), seen.others, seen.bytes, kept, seen.peak)
+    return Cost(seen.products, seen.others, seen.bytes, kept, seen.peak)
 
 # %% ../nbs/18_cost.ipynb #18a00031
 def costs(model:Model, # layers and a loss
@@ -124,6 +126,7 @@ class LossScale:
         self.masters = [p.to(dtype, copy=True) for p,dtype in zip(self.params, wide)]
     def start(self, loss:Tensor)->None: # what the model gave, one number
         "Let the scale arrive at the loss."
+        fits('LossScale: start', 'loss', loss)
         loss.g = torch.full_like(loss, self.scale)
     def unscale(self)->bool: # is everything finite, and the step to be taken?
         "Hand the gradients, divided by the scale, to the masters; raises where there are none."
