@@ -108,7 +108,7 @@ def costs(model:Model, # layers and a loss
     names = [f'{k} {type(layer).__name__}' for k,layer in enumerate(layers)]
     return {n: pair for n,*pair in zip([*names, 'loss'], [*there, end[0]], [*back, end[1]])}
 
-# %% ../nbs/18_cost.ipynb #18a00069
+# %% ../nbs/18_cost.ipynb #18a00070
 class LossScale:
     """Training in half precision: masters in float32, and a scale that small gradients survive.
 
@@ -137,7 +137,7 @@ class LossScale:
         "Round the masters into the parameters of the model."
         for p,m in zip(self.params, self.masters): p.copy_(m); m.g = None
 
-# %% ../nbs/18_cost.ipynb #18a00070
+# %% ../nbs/18_cost.ipynb #18a00071
 def _next_scale(self, fine):
     "Halve the scale after a step that is left out, double it after many good ones."
     self.good = self.good + 1 if fine else 0

@@ -1,6 +1,6 @@
-"""Costs counted beside PyTorch's own counter and beside the memory that is really held; each planted
-fault of the counter is seen. The scale of a loss: the same steps as without, left out where
-something is infinite, and never a gradient that still has the scale in it."""
+"""Costs beside PyTorch's own counter and beside what can be counted by hand; each planted fault of
+the counter is seen. The scale of a loss: the same steps as without, left out where something is
+infinite, and never a gradient that still has the scale in it."""
 import math
 import pytest, torch
 from test_properties import Nth
@@ -96,7 +96,8 @@ def test_costs_add_up_to_those_of_the_model():
     there, back = zip(*costs(model, x, targ).values())
     whole = cost(model, x, targ), cost(model.backward)
     for parts, c in zip((there, back), whole):
-        assert sum(p.products for p in parts) == c.products and sum(p.bytes for p in parts) == c.bytes
+        assert sum(p.products for p in parts) == c.products
+        assert sum(p.bytes for p in parts) == c.bytes
     assert [c.products for c in there] == [2*6*63, 0, 2*6*35, 0, 2*6*20, 0]
     assert [c.products for c in back] == [2*6*63, 0, 4*6*35, 0, 4*6*20, 0]
     assert [*costs(model, x, targ)] == ['0 Lin', '1 Relu', '2 Lin', '3 Relu', '4 Lin', 'loss']

@@ -14,7 +14,7 @@ def whole_parameters(space):
     "(name, parameter) of all public functions and classes that want a whole number."
     for name, f in vars(space).items():
         if name.startswith('_') or not (inspect.isfunction(f) or inspect.isclass(f)): continue
-        if inspect.isclass(f) and issubclass(f, Exception): continue
+        if inspect.isclass(f) and issubclass(f, (Exception, tuple)): continue  # tuples: records
         for p in inspect.signature(f).parameters.values():
             if int in (p.annotation, *get_args(p.annotation)): yield name, p.name
 
