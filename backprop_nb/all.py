@@ -24,6 +24,7 @@ from .recurrent import *
 from .attention import *
 from .gpt import *
 from .tape import *
+from .cost import *
 from .parallel import *
 
 # %% ../nbs/index.ipynb #beside-chapters

@@ -23,6 +23,7 @@ NOTHING = {  # names with nothing to refuse, and why
     'place': 'says which process this is',
     'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
+    'Cost': 'a record, which `cost` fills',
     'keep_progress': 'a place that cannot be written is said when something is noted',
     'progress': 'prints what is there',
     'OPS': 'the records, each of which is tried below',
@@ -114,6 +115,13 @@ def leaning(v):
     checkpoint(lambda a: a + outside, v).backward(rand(3))
 RESTLESS = torch.Generator().manual_seed(0)
 def restless(v): return v * torch.rand(3, generator=RESTLESS)
+def gone(g, scale=1., times=1):
+    "Gradients that were not finite, until the scale has nowhere to go."
+    p = rand(3).half()
+    scaled = LossScale([p], scale)
+    for _ in range(times):
+        p.g = g
+        scaled.unscale()
 
 KEPT = tempfile.TemporaryDirectory()  # until this process ends
 FOLDER = Path(KEPT.name)
@@ -460,6 +468,24 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
             ((lambda x: 3, [rand(3)], [rand(3)]), DtypeError, 'gives 3', 'want a Var'),
             (lambda: hvp(squared_loss, [rand(3)], [rand(3)]), ArgumentError,
              'mse is not the end')],
+    'cost': [((3,), ArgumentError, 'f is 3', 'want a function')],
+    'costs': [((Lin(rand(4, 3), rand(3)), rand(5, 4), rand(5, 3)), ArgumentError, 'model is Lin',
+               'want a Model')],
+    'LossScale': [
+        ((rand(3),), ArgumentError, 'one tensor', 'want a list'),
+        (([whole(3)],), DtypeError, 'params[0]', 'float'),
+        (([x := rand(3).half(), x],), ReuseError, 'params[1]', 'params[0] once more'),
+        (([rand(3).half()], 2.**16), RangeError, 'scale is 65536.0', 'scale < 65504'),
+        (([rand(3).half()], 0), RangeError, 'scale is 0', '<= scale'),
+        (([rand(3).half()], '2'), ArgumentError, "scale is '2'", 'want an int or float'),
+        (([rand(3).half()], 2., 0), RangeError, 'every is 0', 'want 1 or more'),
+        (lambda: LossScale([rand(3).half()]).start(rand(3)), ShapeError, '(3,)', 'want ()'),
+        (lambda: LossScale([rand(3).half()]).start(3.), DtypeError, 'loss is 3.0', WANT_TENSOR),
+        (lambda: LossScale([rand(3).half()]).unscale(), UpstreamError, 'params[0] (3,)',
+         'run backward first'),
+        (lambda: gone(rand(3)), ShapeError, 'torch.float32', 'torch.float16'),
+        (lambda: gone(rand(3).half() * math.inf, times=20), DivergenceError, 'no longer finite',
+         'smaller lr')],
     'checkpoint': [
         (lambda: checkpoint(lambda v: 3, Var(rand(3))), DtypeError, 'gives 3', 'want a Var'),
         (lambda: checkpoint(lambda v: v.data, Var(rand(3))), DtypeError, 'want a Var'),

@@ -241,7 +241,8 @@ ASKED = {
     'convolution': '11', 'max pool': '11', 'cross entropy': '09', 'batch norm': '12',
     'dropout': '12', 'embedding': '13', 'lstm': '14', 'vanishing gradients': '14',
     'two moons': '01', 'check_grads': '02', 'Module': '07', 'forward_and_backward': '06',
-    'attention backward': '15', 'gpt': '16', 'checkpoint': '17'}
+    'attention backward': '15', 'gpt': '16', 'checkpoint': '17',
+    'loss scaling': '18', 'roofline': '18'}
 
 def results(tab, address, query):
     "[(address, title, snippet)] of what a search finds."

@@ -14,7 +14,7 @@ def whole_parameters(space):
     "(name, parameter) of all public functions and classes that want a whole number."
     for name, f in vars(space).items():
         if name.startswith('_') or not (inspect.isfunction(f) or inspect.isclass(f)): continue
-        if inspect.isclass(f) and issubclass(f, Exception): continue
+        if inspect.isclass(f) and issubclass(f, (Exception, tuple)): continue  # tuples: records
         for p in inspect.signature(f).parameters.values():
             if int in (p.annotation, *get_args(p.annotation)): yield name, p.name
 
@@ -61,6 +61,13 @@ def seeded(call):
         torch.manual_seed(0)
         return call(*whole.values())
     return run
+
+def scales(every):
+    "The scale after each of five good steps."
+    p = torch.ones(2).half()
+    scaled, seen = LossScale([p], 8., every), []
+    for _ in range(5): p.g = torch.ones_like(p); scaled.unscale(); seen.append(scaled.scale)
+    return seen
 
 def normed(norm):
     "A call of a norm of 6 channels or features."
@@ -117,6 +124,7 @@ CALLS = {  # of each function the call, and a number for each parameter that wan
                                    lambda *a, **k: attention_blocks_grad(*a, True, **k), *QKV),
                               {'size': 2}),
     'Attention': (attended, {'width': 6, 'heads': 3}),
+    'LossScale': (scales, {'every': 2}),
     'fit': (fitted, {'epochs': 2, 'batch_size': 2, 'seed': 3}),
     'conv2d': (lambda **k: conv2d(IMAGES, FILTERS, BIASES, **k), CONV),
     'conv2d_grad': (back(conv2d, conv2d_grad, IMAGES, FILTERS, BIASES), CONV),
