@@ -140,7 +140,7 @@ def dies(folder, how):
         count[0] += 1
         if count[0] == 3 and os.environ['RANK'] == '1': ways[how]()
         step(opt)
-    ways = dict(killed=lambda: os.kill(os.getpid(), 9), hangs=lambda: time.sleep(30))
+    ways = dict(killed=lambda: os.kill(os.getpid(), 9), hangs=lambda: time.sleep(200))
     AdamW.step = last
     demo.main(['--gpt', '--device', 'cpu', '--steps', '9', '--save', f'{folder}/g.safetensors'])
 
@@ -161,9 +161,15 @@ def launch(f, *args, ranks):
     command = [sys.executable, __file__, f.__name__, *map(str, args)]
     started = [subprocess.Popen(command, env=env | {'RANK': str(r)}, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for r in range(ranks)]
-    try: return [(*p.communicate(timeout=300), p.returncode) for p in started]
+    found = []
+    try:
+        for p in started:                               # when one has failed, nobody waits for more
+            found.append((*p.communicate(timeout=300), p.returncode))
+            if p.returncode:
+                for other in started: other.kill()
     finally:
         for p in started: p.kill()
+    return found
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
@@ -231,7 +237,7 @@ def test_the_command_as_one_process(three, tmp_path):
 def test_a_rank_that_is_lost(how, tmp_path):
     "The other one ends with a line that says so, within the time that it waits, and has no file."
     (out, err, code), (*_, gone) = launch(dies, tmp_path, how, ranks=2)
-    assert code == 1 and gone == (-9 if how == 'killed' and os.name == 'posix' else 1)
+    assert code == 1 and gone != 0
     last = err.strip().split('\n')[-1]
     assert last == ('all_mean: another rank has ended, or did not come or answer in time '
                     '(clinic: ranks)')
