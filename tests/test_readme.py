@@ -1,5 +1,5 @@
 "Each Python snippet of the README, run alone, prints what the page shows below it."
-import io
+import io, re
 from contextlib import redirect_stdout
 import matplotlib.pyplot as plt
 import nbformat, pytest, sync, torch
@@ -47,3 +47,13 @@ def test_each_snippet_is_found():
 def test_a_snippet_without_a_seed_is_seen(monkeypatch, tmp_path):
     code = 'import torch\nprint(torch.randn(1))'
     assert printed(code, monkeypatch, tmp_path) != printed(code, monkeypatch, tmp_path)
+
+def test_what_checks_let_through_is_what_chapter_17_counts():
+    "Each row of its printed table stands on the front page, with the same number."
+    nb = nbformat.read(ROOT/'nbs'/'17_tape.ipynb', as_version=4)
+    said = '\n'.join(o.text for c in nb.cells for o in c.get('outputs', []) if 'text' in o)
+    counted = re.findall(r'^(.+?) +(\d+) let through$', said, re.M)
+    table = re.findall(r'^\| (.+?)(?:, the course\'s own)? \| (\d+) \|$', page('index'), re.M)
+    named = [(check.strip('`'), n) for check, n in table]
+    assert len(counted) == 6 and [(c.strip('`'), n) for c, n in counted] == named
+    assert re.search(r'^\d+(?= faults in)', said, re.M)[0] + ' in all' in page('index')
