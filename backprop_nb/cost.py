@@ -113,19 +113,16 @@ class LossScale:
     """Training in half precision: masters in float32, and a scale that small gradients survive.
 
     A step is `start(loss)`, `model.backward()`, and, if `unscale()` says yes, `clip_grads` and an
-    optimizer's step on `masters`, and `put_back()`. After Micikevicius et al., Mixed Precision
-    Training (2018). Raises `TypeError` and `ValueError` for what makes no sense."""
+    optimizer's step on `masters`, then `put_back()`. Micikevicius et al., Mixed Precision Training
+    (2018). Raises `TypeError` and `ValueError` for what makes no sense."""
     def __init__(self, params:list, # of a model in float16 or bfloat16: `model.parameters()`
                  scale:float=2.**15, # what arrives at the loss; a power of two costs no digit
                  every:int=2000): # so many good steps in a row, and it doubles
         self.params,self.good = _params('LossScale', params), 0
-        self.most = min(torch.finfo(p.dtype).max for p in self.params)
-        self.scale = _number('LossScale: scale', scale, 2.**-14, self.most)
+        self.scale = _number('LossScale: scale', scale, 2.**-14, _largest(self.params))
         self.every = _whole('LossScale: every', every, 1)
-        wide = [torch.promote_types(p.dtype, torch.float32) for p in self.params]
-        self.masters = [p.to(dtype, copy=True) for p,dtype in zip(self.params, wide)]
+        self.masters = [_as_master(p) for p in self.params]
     def start(self, loss:Tensor)->None: # what the model gave, one number
-        "Let the scale arrive at the loss."
         fits('LossScale: start', 'loss', loss)
         loss.g = torch.full_like(loss, self.scale)
     def unscale(self)->bool: # is everything finite, and the step to be taken?
@@ -144,10 +141,13 @@ def _next_scale(self, fine):
     if not fine:
         self.scale /= 2
         for m in self.masters: m.g = None
-    elif self.good % self.every == 0 and 2*self.scale < self.most: self.scale *= 2
+    elif self.good % self.every == 0 and 2*self.scale < _largest(self.params): self.scale *= 2
     if self.scale >= 2.**-14: return fine
     raise DivergenceError('LossScale: gradients are no longer finite at any scale; a smaller lr '
                           'may help')
+
+def _largest(params): return min(torch.finfo(p.dtype).max for p in params)
+def _as_master(p): return p.to(torch.promote_types(p.dtype, torch.float32), copy=True)
 
 def _all_filled(me, params):
     none = [None] * len(params)
