@@ -156,6 +156,7 @@ class Parallel(Model):
         return self.total
     def backward(self, input_grad:bool=False)->None: # whether this rank's input gets its `.g`, too
         "Fill `.g` of every parameter, the same on all ranks."
+        # what has been put on the loss in place of 1, as in chapter 18, goes to this rank's own
         if getattr(self, 'total', self.out) is not self.out and hasattr(self.total, 'g'):
             self.out.g = self.total.g
         super().backward(input_grad)
