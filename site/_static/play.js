@@ -382,7 +382,7 @@ on('graph', 'keydown', ev => {
 for (const g of [0, 1, 3, 10]) {
   const svg = make('svg', {width: 26, height: 12, 'aria-hidden': true}, $('widths'))
   make('path', {d: 'M1,6 H25', 'stroke-width': width(g), class: g ? 'line' : 'line zero'}, svg)
-  $('widths').append(` ${g} `)
+  $('widths').append(` ${g}${g < 10 ? ' ' : ''}`)
 }
 for (const n of NAMES) make('option', {value: n}, $('choose'), n)
 on('choose', 'change', () => choose($('choose').value))
