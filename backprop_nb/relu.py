@@ -22,8 +22,8 @@ def relu(x:Tensor, # any shape, floating point
 # %% ../nbs/04_relu.ipynb #9d41c7e0
 def _gated(up, out):
     "What has arrived, but 0 where the output is 0."
-    if up.numel() > 2500 and not _compiling() and math.isfinite(torch.dot(out.flatten(), up.flatten()).item()):
-        return out.sign().mul_(up)
+    if up.numel() > 2500 and not _compiling():
+        if math.isfinite(torch.dot(out.flatten(), up.flatten()).item()): return out.sign().mul_(up)
     return up.masked_fill(out.logical_not(), 0)
 
 # %% ../nbs/04_relu.ipynb #22358813

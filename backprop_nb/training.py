@@ -302,8 +302,9 @@ def _back(model, opt, history, kept, t, epoch):
         except KeyboardInterrupt: pass
 
 # %% ../nbs/10_training.ipynb #4544832e
-def _epochs(model, both, opt, x, y, epochs, valid, batch_size, seed, history, bar):
+def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar, compile):
     "Train for so many epochs more; what breaks off in the middle of one undoes it."
+    both = _both_ways(model, compile)
     for epoch in range(len(history), len(history) + epochs):
         kept,t = [x.clone() for x in _all_tensors(model, opt)], (opt.t, opt.lr)
         try:
@@ -356,7 +357,7 @@ def fit(model:Model, # what learns
     (x,y),seed = _pair('fit: data', data), _whole('fit: seed', seed)
     valid = None if valid is None else _pair('fit: valid', valid)
     with tqdm(total=epochs * math.ceil(len(x) / batch_size), disable=not progress) as bar:
-        given = model, _both_ways(model, compile), opt, x, y, epochs, valid, batch_size, seed, history, bar
+        given = model, opt, x, y, epochs, valid, batch_size, seed, history, bar, compile
         _one_interrupt(lambda: _epochs(*given))
     return history
 
