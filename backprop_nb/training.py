@@ -124,8 +124,7 @@ class _Optimizer:
                 _unfit(type(self).__name__, self.params, grads, self._used, self._then)
         self.t += 1
         self.update(grads)
-        if _compiling(): return
-        self._used,self._then = [ref(g) for g in grads],_versions(grads)    # keeps none alive
+        if not _compiling(): self._used,self._then = [ref(g) for g in grads],_versions(grads)
     def __getstate__(self): return vars(self) | {'_used': [None] * len(self.params)}   # of a copy
 
 # %% ../nbs/10_training.ipynb #e5f088b7
