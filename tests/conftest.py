@@ -1,4 +1,5 @@
 import shutil, socket, subprocess, sys
+from contextlib import contextmanager
 import pytest
 from hypothesis import settings
 from run_course import ROOT
@@ -39,6 +40,30 @@ def chromium():
                                     args=['--no-sandbox', '--disable-gpu', offline])
         yield browser
         browser.close()
+
+PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width"><title>play</title><body><link rel="icon" href="data:,">{}')
+
+@pytest.fixture(scope='module')
+def seeded_tab(chromium):
+    "A tab whose random numbers are the same in every run."
+    tab = chromium.new_page()
+    tab.add_init_script('{let s = 7; Math.random = () => (s = s*16807 % 2147483647) / 2147483647}')
+    yield tab
+    tab.close()
+
+@contextmanager
+def quiet(tab, home, files):
+    "Inside, no error may be logged, and these files of a folder are asked for and nothing else."
+    said, asked = [], []
+    hear = {'console': lambda m: said.append(m.text), 'pageerror': lambda e: said.append(str(e)),
+            'request': lambda r: asked.append(r.url)}
+    for event, f in hear.items(): tab.on(event, f)
+    tab.set_viewport_size({'width': 1280, 'height': 900})
+    yield
+    for event, f in hear.items(): tab.remove_listener(event, f)
+    assert not said
+    assert {a.removeprefix(home) for a in asked} == {*files}
 
 @pytest.fixture(scope='module')
 def copy(tmp_path_factory):

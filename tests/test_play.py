@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from backprop_nb.gradcheck import numeric_grad
 from backprop_nb.network import forward_and_backward
 from backprop_nb.training import SGD
+from conftest import PAGE, quiet
 from run_course import ROOT
 from test_site import audit
 
@@ -88,39 +89,21 @@ def address(tmp_path_factory):
                   flags=re.S)
     parts = [MarkdownIt('commonmark', {'html': True}).render(part)
              for part in re.split('^(?=## Five)', text, flags=re.M)]
-    (folder/'play.html').write_text('<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>play</title><body>'
-        f'<link rel="icon" href="data:,"><main style="padding: 0 1rem">{parts[0]}'
-        f'<section id="five-things-to-try">{parts[1]}</section></main>', 'utf-8')
+    (folder/'play.html').write_text(PAGE.format(
+        f'<main style="padding: 0 1rem">{parts[0]}<section id="five-things-to-try">{parts[1]}'
+        '</section></main>'), 'utf-8')
     (folder/'_static').mkdir()
     for file in ('play.js', 'play.css'): shutil.copy(SITE/'_static'/file, folder/'_static')
     return (folder/'play.html').as_uri()
 
-SEEDED = '{let s = 7; Math.random = () => (s = s*16807 % 2147483647) / 2147483647}'
-
-@pytest.fixture(scope='module')
-def tab(chromium):
-    tab = chromium.new_page()
-    tab.add_init_script(SEEDED)
-    yield tab
-    tab.close()
-
 @pytest.fixture
-def page(tab, address):
+def page(seeded_tab, address):
     "The page as it opens; at the end, no error may have been logged and nothing else asked for."
-    said, asked = [], []
-    hear = {'console': lambda m: said.append(m.text), 'pageerror': lambda e: said.append(str(e)),
-            'request': lambda r: asked.append(r.url)}
-    for event,f in hear.items(): tab.on(event, f)
-    tab.set_viewport_size({'width': 1280, 'height': 900})
-    tab.goto(address)
-    tab.locator('#play-graph svg').wait_for()
-    yield tab
-    for event,f in hear.items(): tab.remove_listener(event, f)
-    home = address.removesuffix('play.html')
-    assert not said
-    files = {a.removeprefix(home) for a in asked}
-    assert files == {'play.html', '_static/play.js', '_static/play.css'}
+    files = 'play.html', '_static/play.js', '_static/play.css'
+    with quiet(seeded_tab, address.removesuffix('play.html'), files):
+        seeded_tab.goto(address)
+        seeded_tab.locator('#play-graph svg').wait_for()
+        yield seeded_tab
 
 def number(text): return float(text.replace('−', '-'))
 def near(shown, want, digits=4):

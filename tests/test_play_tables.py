@@ -7,6 +7,7 @@ import pytest, torch
 from torch.testing import assert_close
 from backprop_nb.attention import attention, attention_grad
 from backprop_nb.conv import conv2d, conv2d_grad
+from conftest import PAGE, quiet
 from run_course import ROOT
 
 SITE = ROOT/'site'
@@ -66,8 +67,6 @@ def some_state(name, rng):
 
 # ---- the page's side
 
-SEEDED = '{let s = 7; Math.random = () => (s = s*16807 % 2147483647) / 2147483647}'
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     "Each page's block of HTML in a page of its own, beside the files that it asks for."
@@ -75,37 +74,20 @@ def folder(tmp_path_factory):
     (folder/'_static').mkdir()
     for name,text in TEXTS.items():
         blocks = re.findall(r'```\{raw\} html\n(.*?)```', text, re.S)
-        (folder/f'{name}.html').write_text('<!doctype html><html lang="en"><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width"><title>play</title><body>'
-            '<link rel="icon" href="data:,">' + '\n'.join(blocks), 'utf-8')
+        (folder/f'{name}.html').write_text(PAGE.format('\n'.join(blocks)), 'utf-8')
         for file in FILES[name]: shutil.copy(SITE/file, folder/'_static')
     return folder
 
-@pytest.fixture(scope='module')
-def tab(chromium):
-    tab = chromium.new_page()
-    tab.add_init_script(SEEDED)
-    yield tab
-    tab.close()
-
 @pytest.fixture
-def opened(tab, folder):
+def opened(seeded_tab, folder):
     "Opens a page; at the end, no error may have been logged and nothing else asked for."
-    said, asked, names = [], [], []
-    hear = {'console': lambda m: said.append(m.text), 'pageerror': lambda e: said.append(str(e)),
-            'request': lambda r: asked.append(r.url)}
-    for event,f in hear.items(): tab.on(event, f)
+    files = set()
     def open_page(name):
-        tab.set_viewport_size({'width': 1280, 'height': 900})
-        tab.goto((folder/f'{name}.html').as_uri())
-        tab.locator('#play-tables table').first.wait_for()
-        names.append(name)
-        return tab
-    yield open_page
-    for event,f in hear.items(): tab.remove_listener(event, f)
-    assert not said
-    files = {a.removeprefix(f'{folder.as_uri()}/') for a in asked}
-    assert files == {f for n in names for f in (f'{n}.html', *FILES[n])}
+        seeded_tab.goto((folder/f'{name}.html').as_uri())
+        seeded_tab.locator('#play-tables table').first.wait_for()
+        files.update([f'{name}.html', *FILES[name]])
+        return seeded_tab
+    with quiet(seeded_tab, f'{folder.as_uri()}/', files): yield open_page
 
 def number(text): return float(text.replace('−', '-').replace('∞', 'inf').replace('+ ', ''))
 def close(shown, want): return shown == want or abs(shown - want) <= .0005001
