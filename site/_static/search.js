@@ -1,5 +1,6 @@
 // The search: pages by how much they say about the words, chapters first, answers last. A word
-// counts more the fewer pages have it, and more in a title or as a name that a page defines.
+// counts more the fewer pages have it, and more in a title, as a name that a page defines, and
+// where one heading has all of them.
 const words = text => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).flatMap(
   word => word.includes('_') ? [word, ...word.split('_').filter(Boolean)] : [word]).map(stem);
 const stem = word => word.length > 4 ? word.replace(/(?:ies|es|s|ing|ed)$/, '') : word;
@@ -29,6 +30,8 @@ function look(query) {
       all &&= here + title + defines > 0;
       score += rare[term] * (4 * defines + 3 * title + 6 * here / (here + 4));
     }
+    if (terms.length > 1 && page.sections.some(s => terms.every(t => count(s.heads, t) >= 1)))
+      score += 2 * terms.reduce((sum, t) => sum + rare[t], 0);
     const parts = page.sections.map(s => [terms.reduce((v, t) => v + rare[t] * value(s, t), 0)
       * (/^(\d\d\.|Appendix|In short)/.test(s.title) ? .5 : 1), s]);
     const best = terms.every(t => count(page.own, t)) ? parts[0] : parts.sort((a, b) => b[0] - a[0])[0];
