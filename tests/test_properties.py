@@ -158,7 +158,7 @@ def test_fault_is_seen(name, fault):
     op = OPS[name]
     faulty = Faulty(**vars(op))
     object.__setattr__(faulty, 'back', lambda *args: FAULTS[fault](op, *args))
-    with pytest.raises(AssertionError):    # the first is enough: several would come as a group
+    with pytest.raises((AssertionError, FlakyFailure)):    # the latter holds an AssertionError, too
         holds(faulty, phases=[Phase.generate], report_multiple_bugs=False)
 
 # ---- what else comes in
