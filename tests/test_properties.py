@@ -5,6 +5,7 @@ numbers that are not finite, half floats, leaves of autograd, whole numbers and 
 import math
 from typing import NamedTuple
 import numpy as np, pytest, torch
+from hypothesis.errors import FlakyFailure
 from hypothesis import Phase, given, settings, strategies as st
 import backprop_nb.all
 from backprop_nb.operation import OPS, Draw, by_autograd, by_hand
