@@ -5,7 +5,6 @@ numbers that are not finite, half floats, leaves of autograd, whole numbers and 
 import math
 from typing import NamedTuple
 import numpy as np, pytest, torch
-from hypothesis.errors import FlakyFailure
 from hypothesis import Phase, given, settings, strategies as st
 import backprop_nb.all
 from backprop_nb.operation import OPS, Draw, by_autograd, by_hand
@@ -43,6 +42,7 @@ class Drawn(Draw):
     def __init__(self, draw):
         super().__init__(draw(dtypes))
         self.draw, self.rest = draw, None
+        torch.manual_seed(draw(seeds))          # for recipes that draw a mask by themselves
     def size(self, letter, most=4):
         "Up to `most`; as many examples as there may be, none among them."
         if letter not in self.sizes:
@@ -159,8 +159,7 @@ def test_fault_is_seen(name, fault):
     op = OPS[name]
     faulty = Faulty(**vars(op))
     object.__setattr__(faulty, 'back', lambda *args: FAULTS[fault](op, *args))
-    with pytest.raises((AssertionError, FlakyFailure)):    # the latter holds an AssertionError, too
-        holds(faulty, phases=[Phase.generate], report_multiple_bugs=False)
+    with pytest.raises(AssertionError): holds(faulty, phases=[Phase.generate])
 
 # ---- what else comes in
 

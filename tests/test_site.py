@@ -151,17 +151,9 @@ def tab(chromium):
     yield context.new_page()
     context.close()
 
-# axe-core takes seconds for thousands of words in a few colours: code is looked at on one page
-# only, and of words with one tag and class, in parents of one tag, the first twelve
-EMPTY = '''() => {
-    document.querySelectorAll('pre, dl.py dt, mjx-container > *').forEach(e => e.replaceChildren())
-    const seen = {}
-    for (const e of document.querySelectorAll('main article *, nav li')) {
-        const kind = [e.parentElement?.tagName, e.tagName, e.className, e.getAttribute('style')]
-        seen[kind] = (seen[kind] ?? 0) + 1
-        if (seen[kind] > 12 && e.matches('p, li, tr, a') && !e.closest('[id^=play]')) e.remove()
-    }
-}'''
+# axe-core takes seconds for thousands of words in a few colours: code is looked at on one page only
+EMPTY = '''document.querySelectorAll('pre, dl.py dt, mjx-container > *').forEach(
+    e => e.replaceChildren())'''
 WIDE = '''() => [...document.querySelectorAll('div.cell_input pre')].filter(
     e => e.scrollWidth > e.clientWidth && !/.{101}/.test(e.innerText)
     ).map(e => e.innerText.slice(0, 60))'''
