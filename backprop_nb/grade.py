@@ -110,8 +110,8 @@ def _forget(path):
         if id(x) not in kept: todo += _needed_by(x, modules)
         kept[id(x)] = x
     for m in modules.values():
-        for n,x in [*vars(m).items()]:
-            if n[:2] != '__' and id(x) not in kept: delattr(m, n)
+        gone = [n for n,x in vars(m).items() if n[:2] != '__' and id(x) not in kept]
+        for n in gone: delattr(m, n)
     checker._TEXTS.clear()
     linecache.clearcache()
     gc.collect()
