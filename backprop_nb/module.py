@@ -133,6 +133,11 @@ class _Watcher(_Holder):
         if self._places is None: _use(self)
         params = [at[key] for at,key in self._places]
         self._noted = used,params,_versions_of([*used, *params])
+    def clear(self, gradients:bool=True): # those of the parameters, too?
+        "Forget the arguments and outputs of the last call, here and inside, and the gradients."
+        for m in self.modules():
+            if m._names is not None: m.args = m.out = m._noted = m._then = None
+        for p in self.parameters() if gradients else (): p.g = None
     def __getstate__(self):                             # in a copy counts and places are others
         noted = self._noted and (*self._noted[:2], None)
         return vars(self) | {'_places': None, '_noted': noted}
@@ -345,6 +350,7 @@ class _Layered(Module):
         what = f'output of {type(self.layers[k - 1]).__name__}' if k else 'input'
         raise OrderError(f'Model: a layer writes into the {what}; want a new tensor there')
     def _note(self, x, targ, loss): super()._note(x, targ, *self._outs)
+    def clear(self, gradients:bool=True): super().clear(gradients); self._outs = ()
     def __repr__(self): return _listing(self)
 
 # %% ../nbs/07_module.ipynb #1970fe3b

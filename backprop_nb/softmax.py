@@ -14,7 +14,7 @@ from .clinic import RangeError
 from .gradcheck import upstream
 from .module import Module
 from .mse import _arrived
-from .operation import Op, _ends, _wide, fits
+from .operation import Op, _compiling, _ends, _wide, fits
 
 # %% ../nbs/09_softmax.ipynb #251f67a5
 def softmax(x:Tensor, # scores (N, C), a row for each example
@@ -51,7 +51,12 @@ def _labels(name, what, x, targ, out=None):
 def _along_rows(f, x):
     "`f` of each row, rows under one another; many are faster down the columns of the transpose."
     rows = x.flatten(0, -2)
-    return f(rows, 1) if len(rows) < 8 else f(rows.t(), 0).t()
+    return f(rows, 1) if len(rows) < 8 or _compiling() else f(rows.t(), 0).t()
+
+def _less_one(p, at):
+    "`p` less 1 in column `at` of each row, in place; compiled code compares, which can be fused."
+    if _compiling(): return p - (at == torch.arange(p.shape[1], device=p.device)).to(p.dtype)
+    return p.scatter_add_(1, at, p.new_full(at.shape, -1))
 
 # %% ../nbs/09_softmax.ipynb #151fff97
 def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
@@ -124,7 +129,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     up = _arrived(out, 'cross_entropy_grad')
     scale = up / max(len(at), 1)                                # no digit at all: not 1/0
     p = _along_rows(torch.softmax, inp)
-    inp.g = p.scatter_add_(1, at, p.new_full(at.shape, -1)).mul_(scale).contiguous().view(inp.shape)
+    inp.g = _less_one(p, at).mul_(scale).contiguous().view(inp.shape)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):

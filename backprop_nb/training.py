@@ -210,6 +210,7 @@ def _both_ways(model, compile):
     def both(x, y):
         loss = model(x, y)
         model.backward()
+        if compile: model.clear(gradients=False)        # what is not kept can be fused
         return loss
     if not compile: return both
     for m in model.modules(): _use(m)

@@ -38,7 +38,8 @@ NETS = {'norm': (lambda: [*mlp(784, 20), BatchNorm(20), Relu(), *mlp(20, 10)], d
         'gpt': (lambda: [GPT(11, 8, 12, 3, 1, dropout=.1)], text, partial(AdamW, lr=1e-3))}
 
 @pytest.mark.parametrize('net', NETS)
-def test_steps_of_training_are_one_graph(net):
+@pytest.mark.parametrize('clears', [False, True])
+def test_steps_of_training_are_one_graph(net, clears):
     layers, data, opt = NETS[net]
     def trained(wrap):
         torch.manual_seed(0)
@@ -52,6 +53,7 @@ def test_steps_of_training_are_one_graph(net):
             loss = model(x, y)
             model.backward()
             moves.step()
+            if clears: model.clear()
             return loss
         torch.manual_seed(1)
         step = wrap(step)

@@ -454,3 +454,27 @@ def test_a_gradient_that_is_a_number():
     model = Model([lin_of(4, 3), One()], Mse())
     model(torch.randn(5, 4), torch.randn(5, 3))
     with pytest.raises(ValueError, match='One: bwd has written 1.0'): model.backward()
+
+# ---- forgetting
+
+@pytest.mark.parametrize('gradients', [True, False])
+def test_clear_forgets_the_call(gradients):
+    model = Model([*mlp(5, 4), Relu(), Residual(*mlp(4, 4)), *mlp(4, 3)], CrossEntropy())
+    x, y = torch.randn(7, 5), torch.randint(3, (7,))
+    model(x, y); model.backward()
+    before = {n: t.clone() for n, t in model.state().items()}
+    inner = [weakref.ref(m.out) for m in model.modules()]
+    inner += [weakref.ref(m.out.g) for m in model.layers]
+    assert model.clear(gradients=gradients) is None
+    model.layers[2].end = None                  # what a layer keeps besides is its own affair
+    assert not [r for r in inner if r() is not None]
+    assert all((p.g is None) == gradients for p in model.parameters())
+    with pytest.raises(OrderError, match='Model: backward before forward'): model.backward()
+    with pytest.raises(OrderError, match='Lin: backward before forward'): model.layers[0].backward()
+    assert_close(model.state(), before, rtol=0, atol=0)
+    model(x, y); model.backward()
+
+def test_clear_before_any_call():
+    model = Model(mlp(5, 3), CrossEntropy())
+    model.clear()
+    assert len(model.parameters()) == 2
