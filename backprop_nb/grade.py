@@ -58,7 +58,7 @@ def _code_pieces(cell, told):
 # %% ../nbs/teachers.ipynb #slides-pieces
 def _slide_pieces(cells):
     "Pieces of a chapter from its first section to its last exercise: (cell, kind, text, outputs)."
-    starts = [k for k,c in enumerate(cells) if re.search('^## ', c['source'], re.M)]
+    starts = [k for k,c in enumerate(cells) if re.search('^## ', c['source'], re.M)] or [0]
     ends = [k for k,c in enumerate(cells) if c['source'].startswith('progress(')]
     told = True                                         # until the exercises
     for c in cells[starts[0]:(ends or [None])[0]]:

@@ -96,3 +96,8 @@ def test_no_piece_of_a_chapter_is_lost(nb):
              if re.fullmatch('##+ .*', c.source) and kind.endswith('slide')]
     assert not alone
     nbformat.validate(made)
+
+def test_any_notebook_makes_slides():
+    cells = [nbformat.v4.new_markdown_cell('Words'), nbformat.v4.new_code_cell('f(x)')]
+    made, _ = slides(nbformat.v4.new_notebook(cells=cells), dict(reveal={}))
+    assert [c.source.split('\n')[0] for c in made.cells] == ['Words', 'f(x)']
