@@ -1,8 +1,7 @@
 "A folder of notebooks is graded: each costs its own row, none can fake a row or touch another's."
-import csv, json, os, signal, subprocess, sys, time
+import csv, json, os, re, signal, subprocess, sys, time
 from pathlib import Path
-import pytest
-import slips
+import course, pytest, slips
 from run_course import ROOT
 from backprop_nb import grade as grader
 from backprop_nb.checker import Paper, diagnose, instead
@@ -366,3 +365,27 @@ def test_old_notebooks(tmp_path):
         {'cell_type': 'code', 'input': RIGHT.splitlines(True)}]}]}), encoding='utf-8-sig')
     assert grade(tmp_path/'x.ipynb')[NAME].state == 'done'
     assert exercise_cells(tmp_path/'x.ipynb') == [RIGHT]
+
+MOODLE = 'Identifier,Full name,Grade\nParticipant 7,Ann,\nParticipant 71,Bo,\nParticipant 8,Cy,-\n'
+CANVAS = 'Student,ID,Section,04 ReLU (99)\nPoints Possible,,,4\nAnn,7,1,\nBo,71,1,\nCy,8,1,-\n'
+
+@pytest.mark.parametrize('name, who, mark, export', [
+    ('{}_{}_assignsubmission_file/04_relu.ipynb', 'Identifier', 'Grade', MOODLE),
+    ('{}_LATE_{}_1234_04_relu.ipynb', 'ID', '04 ReLU (99)', CANVAS)], ids=['moodle', 'canvas'])
+def test_marks_for_a_platform(tmp_path, name, who, mark, export):
+    "By the lines of the teachers' page: one has it right, one not, the third sent no notebook."
+    for student, number, text in ('Ann', 7, None), ('Bo', 71, None), ('Cy', 8, '{'):
+        path = tmp_path/'in'/name.format(student, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text: path.write_text(text)
+        else: written(path, RIGHT if student == 'Ann' else STUB.format('...'))
+    assert run(tmp_path, 'in', '--csv', 'marks.csv', '--wide').returncode == 1
+    page = '\n'.join(course.Notebook(ROOT/'nbs'/'teachers.ipynb').markdown)
+    code = re.search(r'# to_platform.py\n(.*?)```', page, re.S)[1]
+    code, changed = re.subn("'Identifier','Grade'", f'{who!r},{mark!r}', code)
+    (tmp_path/'export.csv').write_text(export, encoding='utf-8-sig')
+    subprocess.run([sys.executable, '-c', code], cwd=tmp_path, check=True)
+    after = (tmp_path/'import.csv').read_text().splitlines()
+    want = export.replace(',Ann,', ',Ann,1').replace(',Bo,', ',Bo,0') if who != 'ID' else (
+        export.replace('7,1,\n', '7,1,1\n').replace('71,1,\n', '71,1,0\n'))
+    assert changed == 1 and after == want.splitlines()

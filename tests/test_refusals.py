@@ -26,6 +26,7 @@ NOTHING = {  # names with nothing to refuse, and why
     'Cost': 'a record, which `cost` fills',
     'keep_progress': 'a place that cannot be written is said when something is noted',
     'progress': 'prints what is there',
+    'slides': 'takes any notebook that nbconvert has read',
     'OPS': 'the records, each of which is tried below',
     'Op': 'a record', 'Draw': 'sizes and numbers for a record',
     'by_hand': 'runs the functions of a record', 'by_autograd': 'runs the functions of a record',
