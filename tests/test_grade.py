@@ -253,7 +253,7 @@ def test_which_functions_of_the_package_would_do():
     assert found == {('05.3', 'lin_grad'), ('09.2', 'cross_entropy_grad'),
                      ('12.2', 'layer_norm_grad')}
 
-@pytest.mark.parametrize('seed', '12')    # with 2 chapter 10 comes last, and its last name is a class
+@pytest.mark.parametrize('seed', '12')  # with 2 chapter 10 comes last, and its last name is a class
 def test_no_solution_stays_in_the_childs_memory(seed):
     code = """import weakref
 from backprop_nb import grade
