@@ -164,7 +164,7 @@ def _back_through(layers, g):
     layers[-1].out.g = g
     for layer in reversed(layers):
         layer.backward()
-        layer.out.g = None                      # used up
+        layer.clear(gradients=False)            # what it remembers is used up
 
 # %% ../nbs/16_gpt.ipynb #e16g0222
 _NORMS = {'layer': LayerNorm, 'rms': RMSNorm}

@@ -1,6 +1,6 @@
 """The GPT of chapter 16 against autograd, step for step; its block against that of torch; the
 same with the Values of chapter 00; the slips of the field, and what sees them."""
-import math
+import math, weakref
 import nbformat, pytest, torch
 from bench import gpt_loss, turned
 from run_course import ROOT
@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 from backprop_nb.all import (
-    GPT, AdamW, Attention, Block, CrossEntropy, Model, check_grads, clip_grads, cosine, load_state,
-    refused, sample, save_state, text_loss, windows)
+    GPT, AdamW, Attention, Block, CrossEntropy, Model, OrderError, check_grads, clip_grads, cosine,
+    load_state, refused, sample, save_state, text_loss, windows)
 from backprop_nb.embedding import embedding_grad
 from backprop_nb.gpt import _back_through
 
@@ -315,3 +315,15 @@ def test_slips_of_the_decay(slip):
         for opt in opts:
             opt.params[0].g = g.clone(); opt.step()
     assert torch.equal(p, r) and not torch.allclose(p, q, rtol=1e-4, atol=1e-4)
+
+def test_the_way_back_lets_go_of_what_it_has_used():
+    gpt = GPT(11, 8, 12, 3, 2, dropout=.1)
+    model = Model([gpt], CrossEntropy())
+    model(*torch.randint(11, (2, 3, 8)))
+    inner = [m for block in gpt.layers[1:3] for part in (block.attend, block.mlp) for layer in part
+             for m in layer.modules()]
+    outs = [weakref.ref(m.out) for m in inner]
+    assert len(outs) > 16 and all(r() is not None for r in outs)
+    model.backward()
+    assert not [r for r in outs if r() is not None]
+    with pytest.raises(OrderError, match='backward before forward'): inner[0].backward()
