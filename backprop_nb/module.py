@@ -44,7 +44,7 @@ def _everything(module, prefix='', seen=None):
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
-         '_then', '_outs', '_settled', '_first'}
+         '_then', '_outs', '_settled', '_first', '_within'}
 
 def _names_of(module):
     "The attributes that lead to tensors and modules."
@@ -93,6 +93,7 @@ def _use(module):
                          'is settled what it holds')
     if module._names is None: module._names = tuple(_names_of(module))
     module._places = tuple(place for *_,learned,place in _everything(module) if learned)
+    module._within = tuple(_modules(module))
 
 # %% ../nbs/07_module.ipynb #6e2b95d1
 class _Holder:
@@ -119,7 +120,7 @@ class _Holder:
 # %% ../nbs/07_module.ipynb #d95a0c3b
 class _Watcher(_Holder):
     "What remembers a call, and notices what is changed before the way back."
-    _places = _noted = _then = None
+    _within,_places,_noted,_then = (),None,None,None
     def _run(self, *args):
         if self._places is None: _use(self)
         self.args = self._noted = None              # nothing to go back from, should this fail
@@ -135,9 +136,9 @@ class _Watcher(_Holder):
         self._noted = used,params,_versions_of([*used, *params])
     def clear(self, gradients:bool=True): # those of the parameters, too?
         "Forget the arguments and outputs of the last call, here and inside, and the gradients."
-        for m in self.modules():
+        for m in self._within:                      # none before the first call
             if m._names is not None: m.args = m.out = m._noted = m._then = None
-        for p in self.parameters() if gradients else (): p.g = None
+        for at,key in self._places or () if gradients else (): at[key].g = None
     def __getstate__(self):                             # in a copy counts and places are others
         noted = self._noted and (*self._noted[:2], None)
         return vars(self) | {'_places': None, '_noted': noted}
