@@ -23,6 +23,12 @@ window.addEventListener('load', async () => {
     if (code.textContent.length <= 20) code.classList.add('together');
   await window.MathJax?.startup?.promise;
   document.querySelectorAll('span.math').forEach(keepSignAtFormula);
+  document.querySelectorAll('mjx-container[display="true"]').forEach(f => stops.observe(f));
+});
+
+// Of the formulas, the Tab key stops at those that scroll, as long as they do.
+const stops = new ResizeObserver(seen => {
+  for (const { target: f } of seen) f.tabIndex = f.scrollWidth > f.clientWidth ? 0 : -1;
 });
 
 // What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
