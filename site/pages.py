@@ -1,7 +1,7 @@
 "How a notebook becomes a page: plumbing dropped, links, map and descriptions of figures added."
 import ast, re
 from fnmatch import fnmatch
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from course import exported as exported_by, summary
 from network_map import network_map
 from sync import alt
@@ -119,13 +119,17 @@ def keeps_paper(c, before, after) -> bool:
 
 def captioned(cells, chapter):
     "Give each figure of a chapter a number and an anchor; what it shows becomes its caption."
-    figures = [c.metadata['mystnb'] for c in cells
-               if c.get('outputs') and 'image' in c.metadata.get('mystnb', {})]
-    for k, made in enumerate(figures, 1):
+    figures = [c for c in cells if c.get('outputs') and 'image' in c.metadata.get('mystnb', {})]
+    for k, c in enumerate(figures, 1):
+        values = [o for o in c.outputs if 'image/png' not in o.get('data', ('image/png',))]
+        if values:  # they are no part of the figure
+            c.outputs = [o for o in c.outputs if o not in values]
+            below = new_code_cell(outputs=values, metadata={'tags': ['remove-input']})
+            cells.insert(cells.index(c) + 1, below)
+        made = c.metadata['mystnb']
         says = re.sub(r'([!-/:-@[-`{-~])', r'\\\1', made['image']['alt'].rstrip('.'))
-        made['image']['alt'] = ''  # nobody hears it twice
-        made['figure'] = {'caption': f'Figure {chapter}.{k}: {says}.',
-                          'name': f'figure-{chapter}-{k}'}
+        made['image']['alt'] = number = f'Figure {chapter}.{k}'  # nobody hears the rest twice
+        made['figure'] = {'caption': f'{number}: {says}.', 'name': f'figure-{chapter}-{k}'}
 
 def coded(c, before, after, names, pages) -> list:
     "The cells of a page for a code cell, given the Markdown before it and the cell after it."

@@ -12,8 +12,8 @@ from run_course import ROOT
 pytest.importorskip('sphinx')
 CHAPTERS = sorted(p.stem for p in (ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
 NAMES = sorted(p.stem for p in [*(ROOT/'nbs').glob('*.ipynb'), *(ROOT/'site').glob('*.md')])
-CAPTIONED = (r'<figure [^>]*id="([\w-]+)">\s*<img alt="" [^>]*_images[^>]*>\s*<figcaption>.*?'
-             r'Figure (\d\d\.\d+): ([^<]+\.)<.*?</figcaption>\s*</figure>')
+CAPTIONED = (r'<figure [^>]*id="([\w-]+)">\s*<a [^>]*><img [^>]*alt="Figure ([\d.]+)" [^>]*_images'
+             r'[^>]*>\s*</a>\s*<figcaption>.*?Figure \2: ([^<]+\.)<.*?</figcaption>\s*</figure>')
 SAID = '.*(?:WARNING|ERROR|nowhere|Error:).*'
 
 def build(notebooks, out):
