@@ -124,7 +124,7 @@ def captioned(cells, chapter):
         values = [o for o in c.outputs if 'image/png' not in o.get('data', ('image/png',))]
         if values:  # they are no part of the figure
             c.outputs = [o for o in c.outputs if o not in values]
-            below = new_code_cell(outputs=values, metadata={'tags': ['remove-input']})
+            below = new_code_cell('_', outputs=values, metadata={'tags': ['remove-input']})
             cells.insert(cells.index(c) + 1, below)
         made = c.metadata['mystnb']
         says = re.sub(r'([!-/:-@[-`{-~])', r'\\\1', made['image']['alt'].rstrip('.'))

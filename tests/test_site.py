@@ -69,6 +69,7 @@ def test_figures_have_numbers_captions_and_anchors(site, name):
     assert [n for _, n, _ in found] == numbers
     assert [anchor for anchor, *_ in found] == [f"figure-{n.replace('.', '-')}" for n in numbers]
     assert all(f'href="#{anchor}"' in text and len(says) > 15 for anchor, _, says in found)
+    assert name != '01_data' or 'torch.Size([10, 784])' in text  # the value of a cell that draws
 
 def test_ink_keeps_its_paper_and_nothing_else(site):
     "In the dark, light and dark are turned around, but where that would be wrong."
@@ -340,7 +341,7 @@ def test_tab_goes_from_link_to_link(tab, address):
     stops = []
     for _ in range(30):
         tab.keyboard.press('Tab')
-        stops.append(tab.evaluate('document.activeElement.tagName'))
+        stops.append(tab.evaluate('document.activeElement.tagName.toUpperCase()'))
     assert set(stops) <= {'A', 'BUTTON', 'SUMMARY', 'INPUT', 'PRE'} and stops.count('A') > 9
     tab.set_viewport_size({'width': 390, 'height': 900})
     tab.wait_for_function(f'{STOPS}.length > 3')
