@@ -467,11 +467,13 @@ def test_folded_cell_unfolds(tab, address):
     tab.locator('details.hide summary').first.click()
     assert code.is_visible() and 'import' in code.inner_text()
 
-LOOSE = """[...document.querySelectorAll('span.math:not(.together *)')].map(
-    e => e.nextSibling?.data ?? '').filter(text => /^[.,;:]/.test(text))"""
+LOOSE = """[...document.querySelectorAll(
+    'main p > :is(span.math, code.together, a:has(> code.together:only-child))')].map(
+    e => [e.previousSibling?.data ?? '', e.nextSibling?.data ?? '']).filter(
+    ([before, after]) => /\\($/.test(before) || /^[.,;:)]/.test(after))"""
 LINES = "es => es.map(e => e.getClientRects().length)"
 
-def test_a_formula_keeps_its_comma(tab, address):
+def test_a_formula_or_code_keeps_its_signs(tab, address):
     tab.set_viewport_size({'width': 390, 'height': 900})
     visit(tab, f'{address}/08_binary.html')
     tab.locator('.together mjx-container').first.wait_for()
