@@ -344,7 +344,7 @@ def test_tab_goes_from_link_to_link(tab, address):
         stops.append(tab.evaluate('document.activeElement.tagName.toUpperCase()'))
     assert set(stops) <= {'A', 'BUTTON', 'SUMMARY', 'INPUT', 'PRE'} and stops.count('A') > 9
     tab.set_viewport_size({'width': 390, 'height': 900})
-    tab.wait_for_function(f'{STOPS}.length > 3')
+    tab.wait_for_function(f'{STOPS}.length > 0')
     assert tab.evaluate(f'{STOPS}.length') == tab.evaluate(SCROLL)
     tab.locator('p mjx-container').first.dblclick()
     tab.get_by_text('MathJax Zoomed Expression').wait_for()
@@ -471,7 +471,7 @@ LOOSE = """[...document.querySelectorAll(
     'main p > :is(span.math, code.together, a:has(> code.together:only-child))')].map(
     e => [e.previousSibling?.data ?? '', e.nextSibling?.data ?? '']).filter(
     ([before, after]) => /\\($/.test(before) || /^[.,;:)]/.test(after))"""
-LINES = "es => es.map(e => e.getClientRects().length)"
+LINES = "es => es.map(e => new Set([...e.getClientRects()].map(r => r.top)).size)"
 
 def test_a_formula_or_code_keeps_its_signs(tab, address):
     tab.set_viewport_size({'width': 390, 'height': 900})
