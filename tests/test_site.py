@@ -357,9 +357,9 @@ def test_the_table_of_chapters_on_a_phone(tab, address):
     assert rows.count() == len(CHAPTERS)
     box = tab.locator('.chapters .pst-scrollable-table-container')
     assert box.evaluate('e => e.scrollWidth <= e.clientWidth')
-    for cell in rows.first.locator('td').all():
-        r = cell.bounding_box()
-        assert 0 < r['x'] and r['x'] + r['width'] <= 390
+    title, minutes, *rest = [cell.bounding_box() for cell in rows.first.locator('td').all()]
+    for r in title, minutes, *rest: assert 0 < r['x'] and r['x'] + r['width'] <= 390
+    assert minutes['y'] == title['y'] < min(r['y'] for r in rest)
     assert tab.locator('.chapters td:nth-child(4)').first.evaluate(
         "e => getComputedStyle(e, '::before').content") == '"After it you can "'
 
@@ -468,7 +468,7 @@ def test_folded_cell_unfolds(tab, address):
     assert code.is_visible() and 'import' in code.inner_text()
 
 LOOSE = """[...document.querySelectorAll(
-    'main p > :is(span.math, code.together, a:has(> code.together:only-child))')].map(
+    'main p > :is(span.math, .together, a:has(code.together:only-child))')].map(
     e => [e.previousSibling?.data ?? '', e.nextSibling?.data ?? '']).filter(
     ([before, after]) => /\\($/.test(before) || /^[.,;:)]/.test(after))"""
 LINES = "es => es.map(e => new Set([...e.getClientRects()].map(r => r.top)).size)"
