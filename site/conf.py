@@ -27,7 +27,10 @@ toc_object_entries_show_parents, python_use_unqualified_type_names = 'hide', Tru
 # the site brings all that it shows; TeX that is wrong is marked in the page, where a test finds it
 MATHJAX = next(f for f in files('sphinx-mathjax-offline') if f.name == 'tex-svg-full.js').locate()
 mathjax_path = 'tex-svg-full.js'
-mathjax3_config = {'tex': {'packages': {'[-]': ['noundefined', 'noerrors']}}}
+mathjax3_config = {
+    'tex': {'packages': {'[-]': ['noundefined', 'noerrors']}},
+    # Tab goes from link to link; course.js lets it stop at formulas that scroll
+    'options': {'menuOptions': {'settings': {'inTabOrder': False, 'zoom': 'DoubleClick'}}}}
 CARD = HERE.parent/cfg['nbs_path']/'images'/'index-1.png'  # what a shared link shows
 html_static_path = [str(HERE/'_static'), str(MATHJAX), str(CARD)]
 html_css_files, html_js_files = ['course.css'], ['course.js']

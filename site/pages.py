@@ -1,7 +1,7 @@
 "How a notebook becomes a page: plumbing dropped, links, map and descriptions of figures added."
 import ast, re
 from fnmatch import fnmatch
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from course import exported as exported_by, summary
 from network_map import network_map
 from sync import alt
@@ -111,18 +111,33 @@ def opening(cells) -> list:
     if importing: folded(importing)
     return [c for c in cells if c not in importing[1:]]
 
-def keeps_paper(c, before) -> bool:
-    "Is the figure wrong with dark and light turned around: ink on paper, or told as such?"
-    return bool(re.search(r"imshow|show_digits|Greys|'white'|'black'", c.source) or
-                re.search(r'\b(white|black|dark\w*|pale\w*|bright\w*)\b', before + alt(c)))
+def keeps_paper(c, before, after) -> bool:
+    "Is the figure wrong with dark and light turned around: digits of ink, or told as such?"
+    told = before.strip().split('\n\n')[-1], alt(c), after.strip().split('\n\n')[0]
+    return 'show_digits' in c.source or bool(re.search(
+        r'\b(white|black\w*|dark\w*|pale\w*|bright\w*|ink)\b', ' '.join(told), re.I))
 
-def coded(c, before, names, pages) -> list:
-    "The cells of a page for a code cell, given the Markdown before it."
+def captioned(cells, chapter):
+    "Give each figure of a chapter a number and an anchor; what it shows becomes its caption."
+    figures = [c for c in cells if c.get('outputs') and 'image' in c.metadata.get('mystnb', {})]
+    for k, c in enumerate(figures, 1):
+        values = [o for o in c.outputs if 'image/png' not in o.get('data', ('image/png',))]
+        if values:  # they are no part of the figure
+            c.outputs = [o for o in c.outputs if o not in values]
+            below = new_code_cell('_', outputs=values, metadata={'tags': ['remove-input']})
+            cells.insert(cells.index(c) + 1, below)
+        made = c.metadata['mystnb']
+        says = re.sub(r'([!-/:-@[-`{-~])', r'\\\1', made['image']['alt'].rstrip('.'))
+        made['image']['alt'] = number = f'Figure {chapter}.{k}'  # nobody hears the rest twice
+        made['figure'] = {'caption': f'{number}: {says}.', 'name': f'figure-{chapter}-{k}'}
+
+def coded(c, before, after, names, pages) -> list:
+    "The cells of a page for a code cell, given the Markdown before it and the cell after it."
     added, network = [n for n in exported(c) if n in names], drawn_network(c)
     widths = [o.metadata.get('image/png', {}).get('width', 0)
               for o in c.outputs if 'image/png' in o.get('data', {})]
     if widths:
-        kinds = ['wide'] * (max(widths) > 640) + ['paper'] * keeps_paper(c, before)
+        kinds = ['wide'] * (max(widths) > 640) + ['paper'] * keeps_paper(c, before, after)
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
     if says := summary(c.source): fold(c, says)
     c.source = MARKS.sub('', c.source)
@@ -144,18 +159,32 @@ def page(nb, name, names, pages):
     out, before = [], ''
     badge = BADGE.search(cells[0].source)
     run = buttons(name, badge[1]) if badge and name != 'index' else ''
-    for c in opening(cells[:at]) + cells[at:]:
-        if c.cell_type == 'code': out += coded(c, before, names, pages); continue
+    shown = opening(cells[:at]) + cells[at:]
+    texts = [c.source if c.cell_type == 'markdown' else '' for c in shown]
+    for c, after in zip(shown, [*texts[1:], '']):
+        if c.cell_type == 'code': out += coded(c, before, after, names, pages); continue
         before = c.source
         c.source = BADGE.sub(run, linked(OTHER_BADGES.sub('', c.source), names))
         if name[:2].isdigit(): c.source = your_turn(c.source, run)
         out.append(c)
     if name[:2].isdigit() and network:
         out.insert(1, new_markdown_cell(network_map(*network, pages)))
-    if name == 'index': out = without_code(out)
+    if name[:2].isdigit(): captioned(out, name[:2])
+    if name == 'index': out = front(without_code(out))
     if name.startswith('answers_'): out = answers_folded(out)
     nb.cells = out
     return nb
+
+def front(cells) -> list:
+    "The front page, with boxes around the table of chapters, and around the first two results."
+    for c in cells:
+        c.source = re.sub(r'^\| chapter \|.*(?:\n\|.*)*',
+                          r'<div class="chapters">\n\n\g<0>\n\n</div>', c.source, flags=re.M)
+    drawn = [i for i, c in enumerate(cells) if c.get('outputs')]
+    if drawn:  # the picture, and the text after it
+        cells.insert(drawn[0], new_markdown_cell('<div class="results">'))
+        cells.insert(drawn[0] + 3, new_markdown_cell('</div>'))
+    return cells
 
 def without_code(cells) -> list:
     "The front page shows what folded cells give, not their code."

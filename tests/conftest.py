@@ -42,7 +42,8 @@ def chromium():
         browser.close()
 
 PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><title>play</title><body><link rel="icon" href="data:,">{}')
+        'content="width=device-width"><title>play</title><link rel="stylesheet" '
+        'href="_static/course.css"><body><link rel="icon" href="data:,">{}')
 
 @pytest.fixture(scope='module')
 def seeded_tab(chromium):

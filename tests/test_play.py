@@ -81,6 +81,8 @@ def arrows(net):
 
 # ---- the page's side
 
+FILES = 'play.html', *(f'_static/{f}' for f in ('play.js', 'play.css', 'course.css'))
+
 @pytest.fixture(scope='module')
 def address(tmp_path_factory):
     "The page, beside the files that it asks for."
@@ -93,14 +95,13 @@ def address(tmp_path_factory):
         f'<main style="padding: 0 1rem">{parts[0]}<section id="five-things-to-try">{parts[1]}'
         '</section></main>'), 'utf-8')
     (folder/'_static').mkdir()
-    for file in ('play.js', 'play.css'): shutil.copy(SITE/'_static'/file, folder/'_static')
+    for file in FILES[1:]: shutil.copy(SITE/file, folder/'_static')
     return (folder/'play.html').as_uri()
 
 @pytest.fixture
 def page(seeded_tab, address):
     "The page as it opens; at the end, no error may have been logged and nothing else asked for."
-    files = 'play.html', '_static/play.js', '_static/play.css'
-    with quiet(seeded_tab, address.removesuffix('play.html'), files):
+    with quiet(seeded_tab, address.removesuffix('play.html'), FILES):
         seeded_tab.goto(address)
         seeded_tab.locator('#play-graph svg').wait_for()
         yield seeded_tab

@@ -12,7 +12,8 @@ from run_course import ROOT
 
 SITE = ROOT/'site'
 TEXTS = {n: (SITE/f'play_{n}.md').read_text('utf-8') for n in ('attention', 'conv')}
-FILES = {n: {f'_static/play_{f}' for f in ('tables.css', 'tables.js', f'{n}.js')} for n in TEXTS}
+FILES = {n: {'_static/course.css', *(f'_static/play_{f}' for f in (
+    'tables.css', 'tables.js', f'{n}.js'))} for n in TEXTS}
 
 def told(name, k):
     "The numbers that the page tells under the k-th thing to try."

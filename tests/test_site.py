@@ -6,12 +6,14 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import nbformat, pytest, sync
 from nbformat.v4 import new_markdown_cell, new_notebook
 from build_site import Links
-from course import EXERCISE, Notebook, chapters
+from course import EXERCISE, Notebook, chapters, how_long
 from run_course import ROOT
 
 pytest.importorskip('sphinx')
 CHAPTERS = sorted(p.stem for p in (ROOT/'nbs').glob('[0-9][0-9]_*.ipynb'))
 NAMES = sorted(p.stem for p in [*(ROOT/'nbs').glob('*.ipynb'), *(ROOT/'site').glob('*.md')])
+CAPTIONED = (r'<figure [^>]*id="([\w-]+)">\s*<a [^>]*><img [^>]*alt="Figure ([\d.]+)" [^>]*_images'
+             r'[^>]*>\s*</a>\s*<figcaption>.*?Figure \2: ([^<]+\.)<.*?</figcaption>\s*</figure>')
 SAID = '.*(?:WARNING|ERROR|nowhere|Error:).*'
 
 def build(notebooks, out):
@@ -53,8 +55,37 @@ def test_contents_are_in_order(site):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_pictures_are_described(site, name):
-    pictures = re.findall(r'<img\b[^>]*_images[^>]*>', (site/f'{name}.html').read_text('utf-8'))
+    "By a caption or, where there is none, by words in its place."
+    text = re.sub(CAPTIONED, '', (site/f'{name}.html').read_text('utf-8'), flags=re.S)
+    pictures = re.findall(r'<img\b[^>]*_images[^>]*>', text)
     assert not [p for p in pictures if not re.search(r'\balt="(?!_images)[^"]{15}', p)]
+
+@pytest.mark.parametrize('name', CHAPTERS)
+def test_figures_have_numbers_captions_and_anchors(site, name):
+    text = (site/f'{name}.html').read_text('utf-8')
+    found = re.findall(CAPTIONED, text, re.S)
+    assert len(found) == len(re.findall(r'<img\b[^>]*_images', text)) > 0 or name == '03_mse'
+    numbers = [f'{name[:2]}.{k}' for k in range(1, len(found) + 1)]
+    assert [n for _, n, _ in found] == numbers
+    assert [anchor for anchor, *_ in found] == [f"figure-{n.replace('.', '-')}" for n in numbers]
+    assert all(f'href="#{anchor}"' in text and len(says) > 15 for anchor, _, says in found)
+    assert name != '01_data' or 'torch.Size([10, 784])' in text  # the value of a cell that draws
+
+def test_ink_keeps_its_paper_and_nothing_else(site):
+    "In the dark, light and dark are turned around, but where that would be wrong."
+    kept = {p.stem: re.findall(r'<img\b[^>]*\bpaper\b', p.read_text('utf-8'))
+            for p in site.glob('[0-9]*.html')}
+    assert sum(map(len, kept.values())) < 25 and len(kept['01_data']) == 8  # digits, no moons
+    assert not kept['16_gpt'] + kept['19_parallel']  # white only under letters
+
+def test_colours_have_one_home():
+    "They are written in the first rules of course.css; the rest names them."
+    files = {p.name: p.read_text('utf-8') for p in (ROOT/'site').rglob('*') if p.suffix in
+             ('.css', '.js', '.md', '.py')}
+    home, files['course.css'] = files['course.css'].split('/* 100 columns')
+    assert {n: c for n, t in files.items() if (c := re.findall(r'#[0-9a-fA-F]{6}\b', t))} == {}
+    used = set(re.findall(r'var\((--(?!pst|icon|shade|head)\w[\w-]*)', ''.join(files.values())))
+    assert used == set(re.findall(r'(--(?!pst)[\w-]+):', home))
 
 @pytest.mark.parametrize('name', CHAPTERS)
 def test_download_is_the_notebook(site, name):
@@ -108,7 +139,7 @@ def test_the_front_page_begins_with_results_and_three_ways(site):
     text = (site/'index.html').read_text('utf-8')
     text = text[text.index('<h1>'):]
     order = [text.index(x) for x in ('<img', 'Start with chapter 00', '>Play<', '>Colab<',
-                                     'id="start"', 'network-map')]
+                                     'id="start"', how_long(), 'network-map')]
     assert order == sorted(order) and '<div class="cell_input' not in text[:order[-1]]
 
 def asked_in(nb): return EXERCISE.findall('\n\n'.join(nb.markdown))
@@ -297,6 +328,54 @@ def test_answers_unfold_one_by_one(tab, address):
     assert folds.nth(1).locator('div.highlight').first.is_visible()
     assert not folds.nth(3).locator('div.highlight').first.is_visible()
 
+STOPS = "[...document.querySelectorAll('mjx-container')].filter(e => e.tabIndex >= 0)"
+SCROLL = f"{STOPS}.filter(e => e.scrollWidth > e.clientWidth).length"
+
+def test_tab_goes_from_link_to_link(tab, address):
+    "It stops at no formula but one that scrolls; each can be looked at closely."
+    visit(tab, f'{address}/05_linear.html')
+    tab.locator('mjx-container[tabindex="-1"]').first.wait_for()
+    assert tab.locator('mjx-container').count() > 100
+    assert tab.evaluate(f'{STOPS}.length') == tab.evaluate(SCROLL)
+    tab.locator('p.run a').first.focus()
+    stops = []
+    for _ in range(30):
+        tab.keyboard.press('Tab')
+        stops.append(tab.evaluate('document.activeElement.tagName.toUpperCase()'))
+    assert set(stops) <= {'A', 'BUTTON', 'SUMMARY', 'INPUT', 'PRE'} and stops.count('A') > 9
+    tab.set_viewport_size({'width': 390, 'height': 900})
+    tab.wait_for_function(f'{STOPS}.length > 0')
+    assert tab.evaluate(f'{STOPS}.length') == tab.evaluate(SCROLL)
+    tab.locator('p mjx-container').first.dblclick()
+    tab.get_by_text('MathJax Zoomed Expression').wait_for()
+
+def test_the_table_of_chapters_on_a_phone(tab, address):
+    "A row is a card that says all of itself in the width of the screen."
+    tab.set_viewport_size({'width': 390, 'height': 900})
+    tab.goto(f'{address}/index.html', wait_until='domcontentloaded')
+    rows = tab.locator('.chapters tbody tr:has(a)')
+    assert rows.count() == len(CHAPTERS)
+    box = tab.locator('.chapters .pst-scrollable-table-container')
+    assert box.evaluate('e => e.scrollWidth <= e.clientWidth')
+    title, minutes, *rest = [cell.bounding_box() for cell in rows.first.locator('td').all()]
+    for r in title, minutes, *rest: assert 0 < r['x'] and r['x'] + r['width'] <= 390
+    assert minutes['y'] == title['y'] < min(r['y'] for r in rest)
+    assert tab.locator('.chapters td:nth-child(4)').first.evaluate(
+        "e => getComputedStyle(e, '::before').content") == '"After it you can "'
+
+def test_what_a_gpt_wrote_stands_beside_the_pictures(tab, address):
+    tab.goto(f'{address}/index.html', wait_until='domcontentloaded')
+    def sides(width):
+        tab.set_viewport_size({'width': width, 'height': 900})
+        picture, text = [tab.locator(f'.results {e}').first.bounding_box() for e in ('img', 'pre')]
+        return (text['x'] - picture['x'] - picture['width'],
+                text['y'] - picture['y'] - picture['height'])
+    beside, below = sides(1280), sides(390)
+    assert beside[0] > 0 > beside[1] and below[1] > 0 > below[0]
+    lines = tab.locator('.results pre').inner_text().strip().split('\n')
+    assert len(lines) == 4
+    assert tab.locator('.results pre').evaluate('e => e.scrollWidth <= e.clientWidth')
+
 ICONS = """es => es.filter(e => e.offsetParent).map(e => {
     const style = getComputedStyle(e); return [style.maskImage, e.className] })"""
 
@@ -388,11 +467,13 @@ def test_folded_cell_unfolds(tab, address):
     tab.locator('details.hide summary').first.click()
     assert code.is_visible() and 'import' in code.inner_text()
 
-LOOSE = """[...document.querySelectorAll('span.math:not(.together *)')].map(
-    e => e.nextSibling?.data ?? '').filter(text => /^[.,;:]/.test(text))"""
-LINES = "es => es.map(e => e.getClientRects().length)"
+LOOSE = """[...document.querySelectorAll(
+    'main p > :is(span.math, .together, a:has(code.together:only-child))')].map(
+    e => [e.previousSibling?.data ?? '', e.nextSibling?.data ?? '']).filter(
+    ([before, after]) => /\\($/.test(before) || /^[.,;:)]/.test(after))"""
+LINES = "es => es.map(e => new Set([...e.getClientRects()].map(r => r.top)).size)"
 
-def test_a_formula_keeps_its_comma(tab, address):
+def test_a_formula_or_code_keeps_its_signs(tab, address):
     tab.set_viewport_size({'width': 390, 'height': 900})
     visit(tab, f'{address}/08_binary.html')
     tab.locator('.together mjx-container').first.wait_for()

@@ -39,7 +39,8 @@ def broken(site) -> list:
     return bad
 
 # what search.js looks through: the sections of each page
-NO_TEXT = {'script', 'style', 'nav', 'button', 'summary', 'label', 'svg', 'table', 'pre'}
+NO_TEXT = {'script', 'style', 'nav', 'button', 'summary', 'label', 'svg', 'table', 'pre',
+           'figcaption'}
 VOID = {'img', 'br', 'hr', 'input', 'wbr', 'meta', 'link', 'path', 'polygon', 'rect'}
 HEAD = {'h1', 'h2', 'h3'}
 

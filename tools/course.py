@@ -158,11 +158,9 @@ def index_table(root=ROOT):
 def how_long(root=ROOT):
     "The sentence on the whole course."
     nbs = chapters(root)
-    def hours(nbs): return [round(sum(map(f, nbs)) / 60) for f in (MINUTES, EXERCISES)]
-    by_part = [f"{part} {' + '.join(map(str, hours(nbs)))}" for part, nbs in parts(root).items()]
-    return (f'All {len(nbs)} chapters take {hours(nbs)[0]} hours to read and run, and '
-            f"{hours(nbs)[1]} hours of exercises ({'; '.join(by_part)}). The first takes "
-            f'{nbs[0].minutes} minutes.')
+    read, work = [round(sum(map(f, nbs)) / 60) for f in (MINUTES, EXERCISES)]
+    return (f'The whole course takes about {read + work} hours: {read} to read and run its '
+            f'{len(nbs)} chapters, {work} for the exercises.')
 
 def weeks(nbs, n) -> list:
     "The chapters cut in order into n weeks, so that the longest week is as short as can be."
@@ -205,7 +203,7 @@ def lines(first): return rf'^{first}.*(?:\n\|.*)*'
 def stars(first): return rf'^from backprop_nb\.{first} import \*(?:\nfrom \S+ import \*)*'
 
 MADE = {  # in which notebook: which lines are made, and by what
-    'index': [(lines(r'\| chapter'), index_table), (lines(r'All \d+ chapters'), how_long),
+    'index': [(lines(r'\| chapter'), index_table), (lines('The whole course takes'), how_long),
               (stars('graph'), star_imports),
               (stars('checker'), lambda root: star_imports(root, of_chapters=False))],
     'teachers': [(lines(r'\| week'), plans_table), (lines(r'\| chapter'), teachers_table)]}

@@ -1,28 +1,43 @@
-// Lines break where they should: not between a formula and the sign after it, nor in a short piece
-// of code, but in a long name at its underscores.
-const CLOSING = /^[.,;:!?)]+/;
+// Lines break where they should: not between a formula or a short piece of code and the signs at it,
+// nor in the code, but in a long name at its underscores, and in a table at more signs.
+const OPENING = /[(\[“‘]+$/, CLOSING = /^[.,;:!?)\]”’]+/;
 
-function keepSignAtFormula(formula) {
-  const next = formula.nextSibling, sign = next?.nodeType === Node.TEXT_NODE && CLOSING.exec(next.data);
-  if (!sign) return;
-  const both = document.createElement('span');
-  both.className = 'together';
-  formula.replaceWith(both);
-  next.data = next.data.slice(sign[0].length);
-  both.append(formula, sign[0]);
+function keepSigns(piece) {
+  const texts = [piece.previousSibling, piece.nextSibling];
+  const [open, close] = [OPENING, CLOSING].map((signs, k) =>
+    texts[k]?.nodeType === Node.TEXT_NODE && signs.exec(texts[k].data)?.[0] || '');
+  if (!open && !close) return;
+  const all = document.createElement('span');
+  all.className = 'together';
+  piece.replaceWith(all);
+  if (open) texts[0].data = texts[0].data.slice(0, -open.length);
+  if (close) texts[1].data = texts[1].data.slice(close.length);
+  all.append(open, piece, close);
 }
 
-function mayBreakAtUnderscores(word) {
-  const parts = word.textContent.split(/(?<=_)/);
+function mayBreak(word, after) {
+  const parts = word.textContent.split(after);
   word.replaceChildren(...parts.flatMap(part => [part, document.createElement('wbr')]));
 }
 
 window.addEventListener('load', async () => {
-  document.querySelectorAll('.bd-sidebar-secondary code .pre').forEach(mayBreakAtUnderscores);
+  for (const word of document.querySelectorAll('.bd-sidebar-secondary code .pre')) mayBreak(word, /(?<=_)/);
+  for (const word of document.querySelectorAll('td code .pre'))
+    if (word.textContent.length > 20) mayBreak(word, /(?<=[.,(=_])/);
   for (const code of document.querySelectorAll('code.literal'))
-    if (code.textContent.length <= 20) code.classList.add('together');
+    if (code.textContent.length <= 20) {
+      const link = code.closest('a');
+      code.classList.add('together');
+      keepSigns(link?.textContent === code.textContent ? link : code);
+    }
   await window.MathJax?.startup?.promise;
-  document.querySelectorAll('span.math').forEach(keepSignAtFormula);
+  document.querySelectorAll('span.math').forEach(keepSigns);
+  document.querySelectorAll('mjx-container[display="true"]').forEach(f => stops.observe(f));
+});
+
+// Of the formulas, the Tab key stops at those that scroll, as long as they do.
+const stops = new ResizeObserver(seen => {
+  for (const { target: f } of seen) f.tabIndex = f.scrollWidth > f.clientWidth ? 0 : -1;
 });
 
 // What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
