@@ -496,7 +496,7 @@ def _stories(ex, cases, names, wrong):
             if not all(_fits(ex, case, names, *c) for case in reversed(cases)): continue
             key,own = cases[0].variants[c[0]][0], 0 < c[0] <= len(ex.slips)
             if own and not _spares(ex, cases, [x.variants[c[0]][1] for x in cases], wrong): continue
-            if key == STILL and len(names) < len(wrong): continue
+            if key == STILL and len(names) < len(wrong): key = STILL, names[0]    # in a part
             found[tuple(x for x in (key, *c[1:]) if x)] = None
         if found: return [*found]
     return []
@@ -535,7 +535,7 @@ def _explained(ex, cases, wrong):
     for names in dict.fromkeys([(*wrong,), *each]):
         stories = _stories(ex, cases, names, wrong)
         if not stories and not isinstance(ex, Paper): stories = _two_rows(ex, cases, names, wrong)
-        stories = [x for x in stories if x != (STILL,)] or stories
+        stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]
         about = '' if 'the result' in names else f'{" and ".join(names)}: '
