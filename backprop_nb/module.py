@@ -125,8 +125,7 @@ class _Watcher(_Holder):
         if self._places is None: _use(self)
         self.args = self._noted = None              # nothing to go back from, should this fail
         self.out = out = self.forward(*args)
-        self._then = _counted(out)
-        self.args = args
+        self._then,self.args = _counted(out),args
         return out
     def _note(self, *used):
         "Note these tensors, the parameters, and the versions: each change in place adds 1 to one."
