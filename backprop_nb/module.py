@@ -95,6 +95,11 @@ def _use(module):
     module._places = tuple(place for *_,learned,place in _everything(module) if learned)
     module._within = tuple(_modules(module))
 
+def _learned_in(module):
+    "The parameters, without a search where it is settled where they lie."
+    if module._places is None: return module.parameters()          # not called, or a copy
+    return [at[key] for at,key in module._places]
+
 # %% ../nbs/07_module.ipynb #6e2b95d1
 class _Holder:
     "What holds tensors and modules, at any depth: parameters, buffers, and a mode."
@@ -131,13 +136,13 @@ class _Watcher(_Holder):
         "Note these tensors, the parameters, and the versions: each change in place adds 1 to one."
         if _compiling(): return                   # compiled code makes all tensors anew
         if self._places is None: _use(self)
-        params = [at[key] for at,key in self._places]
+        params = _learned_in(self)
         self._noted = used,params,_versions_of([*used, *params])
     def clear(self, gradients:bool=True): # those of the parameters, too?
         "Forget the arguments and outputs of the last call, here and inside, and the gradients."
         for m in self._within:                      # none before the first call
             if m._names is not None: m.args = m.out = m._noted = m._then = None
-        for at,key in self._places or () if gradients else (): at[key].g = None
+        for p in _learned_in(self) if gradients else (): p.g = None
     def __getstate__(self):                             # in a copy counts and places are others
         noted = self._noted and (*self._noted[:2], None)
         return vars(self) | {'_places': None, '_noted': noted}

@@ -129,6 +129,17 @@ def test_other_code_with_the_same_numbers_is_written(line):
     v = diagnose('04.3', defined(f'def f(inp, out): inp.g = {line}', 'f'))
     assert (v.state, v.slips) == ('not yet', (STILL,)) and 'the lines have changed' in v.text
 
+def test_a_slip_that_is_still_in_a_part_is_said():
+    "And no pair of other rows is told in its place."
+    def turned_norm_grad(inp, out, w, b, eps):
+        r = (inp.var(1, correction=0, keepdim=True) + eps).rsqrt()
+        xhat, g = r * (inp - inp.mean(1, keepdim=True)), out.g
+        inp.g = r * w * (g - g.mean(1, keepdim=True) - xhat * (g * xhat).mean(1, keepdim=True))
+        w.g, b.g = (g * xhat).mean(0), g.sum(0)
+    v = diagnose('12.2', turned_norm_grad, search=False)
+    assert v.state == 'not yet' and v.text.startswith(
+        f"inp.g: {STILL}; w.g: the factors' gradient is a mean over the examples; it is their sum.")
+
 def test_every_row_of_code_to_mend_has_the_code():
     assert GIVEN == [n for n in ALL if STILL in [says for _, says in ALL[n].slips]]
 

@@ -476,5 +476,14 @@ def test_clear_forgets_the_call(gradients):
 
 def test_clear_before_any_call():
     model = Model(mlp(5, 3), CrossEntropy())
+    for p in model.parameters(): p.g = torch.ones_like(p)
     model.clear()
-    assert len(model.parameters()) == 2
+    assert [p.g for p in model.parameters()] == [None, None]
+
+def test_clear_of_a_copy():
+    model = Model(mlp(5, 3), CrossEntropy())
+    model(torch.randn(7, 5), torch.randint(3, (7,))); model.backward()
+    other = copy.deepcopy(model)
+    other.clear()
+    assert [p.g for p in other.parameters()] == [None, None] and other.layers[0].out is None
+    assert all(p.g is not None for p in model.parameters()) and model.layers[0].out is not None

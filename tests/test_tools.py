@@ -51,6 +51,7 @@ def test_run_course(tmp_path, capsys):
     assert nbformat.read(tmp_path/'out'/'00_good.ipynb', 4).cells[2].outputs[0].text == '1\n'
     assert (tmp_path/'out'/'02_good.ipynb').exists()
     assert run_course.main([tmp_path/'00_good.ipynb'], tmp_path/'out') == 0
+    assert run_course.main([], tmp_path/'out') == 1
 
 def nbdev_test(tree, name):
     "`nbdev_test` for one notebook, as CONTRIBUTING has it."

@@ -76,12 +76,16 @@ def main(notebooks, out) -> int:
     total = sum(len(code_cells(nbformat.read(p, as_version=4))) for p in notebooks)
     at_once = min(4, os.cpu_count() or 1)
     env = os.environ | dict(OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1) // at_once)))
-    wide, runs, start = max(len(p.stem) for p in notebooks) + 2, {}, time.perf_counter()
+    wide = max((len(p.stem) for p in notebooks), default=7) + 2
+    runs, start = {}, time.perf_counter()
     with tqdm(total=total, unit='cell', disable=None) as bar, ThreadPoolExecutor(at_once) as pool:
-        for p, r in zip(notebooks, pool.map(lambda p: run(p, env=env, done=bar.update), notebooks)):
-            runs[p.stem] = r
-            nbformat.write(r.nb, Path(out)/p.name)
-            tqdm.write(f'{p.stem:{wide}}' + (f'FAILED in {r.error}' if r.error else 'ok'))
+        found = pool.map(lambda p: run(p, env=env, done=bar.update), notebooks)
+        try:
+            for p, r in zip(notebooks, found):
+                runs[p.stem] = r
+                nbformat.write(r.nb, Path(out)/p.name)
+                tqdm.write(f'{p.stem:{wide}}' + (f'FAILED in {r.error}' if r.error else 'ok'))
+        finally: pool.shutdown(cancel_futures=True)  # after Ctrl-C none begins any more
     print(f'\n{"chapter":{wide}}{"cells":>6}{"seconds":>9}{"peak GB":>9}')
     for name, r in runs.items():
         failed = '  FAILED' if r.error else ''
