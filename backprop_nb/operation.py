@@ -204,7 +204,7 @@ def _targets(name, what, output, targ, out=None):
     loss = '' if out is None else ', out'
     fits(name, f'{what} N 1, targ N number{loss} | {what} ..., targ ... number{loss}',
          output, targ, *([] if out is None else [out]))
-    targ = targ.view_as(output)                         # at most an axis of length 1 more
+    if targ.dim() < output.dim(): targ = targ.unsqueeze(-1)
     return targ if targ.dtype is output.dtype else targ.to(output.dtype)
 
 # %% ../nbs/operation.ipynb #0481294a

@@ -55,8 +55,8 @@ def _along_rows(f, x):
 
 def _less_one(p, at):
     "`p` less 1 in column `at` of each row, in place; compiled code compares, which can be fused."
-    if _compiling(): return p - (at == torch.arange(p.shape[1], device=p.device)).to(p.dtype)
-    return p.scatter_add_(1, at, p.new_full(at.shape, -1))
+    if _compiling(): return p - (at == torch.arange(p.shape[-1], device=p.device)).to(p.dtype)
+    return p.scatter_add_(-1, at, p.new_full(at.shape, -1))
 
 # %% ../nbs/09_softmax.ipynb #151fff97
 def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
@@ -125,11 +125,12 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     """Gradient of `cross_entropy`, upstream/N * (softmax(inp) - one_hot(targ)).
 
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
-    at = _labels('cross_entropy_grad', 'inp', inp, targ, out).flatten(0, -2)
+    at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'cross_entropy_grad')
-    scale = up / max(len(at), 1)                                # no digit at all: not 1/0
-    p = _along_rows(torch.softmax, inp)
-    inp.g = _less_one(p, at).mul_(scale).contiguous().view(inp.shape)
+    scale = up / max(at.numel(), 1)                             # no digit at all: not 1/0
+    p = _along_rows(torch.softmax, inp).contiguous()
+    if inp.dim() > 2: p = p.view(inp.shape)
+    inp.g = _less_one(p, at).mul_(scale)
 
 # %% ../nbs/09_softmax.ipynb #e4ef620a
 class CrossEntropy(Module):
