@@ -137,7 +137,7 @@ def coded(c, before, after, names, pages) -> list:
     widths = [o.metadata.get('image/png', {}).get('width', 0)
               for o in c.outputs if 'image/png' in o.get('data', {})]
     if widths:
-        kinds = ['wide'] * (max(widths) > 640) + ['paper'] * keeps_paper(c, before, after)
+        kinds = ['wide'] * (max(widths) > 480) + ['paper'] * keeps_paper(c, before, after)
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
     if says := summary(c.source): fold(c, says)
     c.source = MARKS.sub('', c.source)

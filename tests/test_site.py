@@ -203,6 +203,9 @@ OUTSIDE = '''() => {
         ).concat(page.scrollWidth > page.clientWidth ? ['the page'] : [])
 }'''
 
+SHRUNK = '''() => [...document.querySelectorAll('.cell_output img[width]')].filter(
+    e => e.getBoundingClientRect().width < 0.6 * e.getAttribute('width')).map(e => e.alt)'''
+
 def audit(tab, rules=None) -> list:
     "The serious findings of axe-core."
     from axe_playwright_python.sync_playwright import Axe
@@ -234,6 +237,7 @@ def troubles(tab, url) -> dict:
     found['too wide at 1280'] = tab.evaluate(OUTSIDE)
     tab.set_viewport_size({'width': 390, 'height': 900})
     found['too wide at 390'] = tab.evaluate(OUTSIDE)
+    found['figures shrunk at 390'] = tab.evaluate(SHRUNK)
     found['formulas that are cut'] = tab.evaluate(CUT)
     tab.set_viewport_size({'width': 1280, 'height': 900})
     tab.evaluate(EMPTY)
