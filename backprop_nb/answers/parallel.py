@@ -39,8 +39,8 @@ def _step_gradients(grads, counts, every):
 # %% ../../nbs/answers_19_parallel.ipynb #b1900022
 @Paper('19.3')
 def _ring_on_paper():
-    R,size = 5, 4 * 3_000_000
-    latency,rate = 0.002, 100_000_000
+    R,size = 6, 4 * 3_000_000
+    latency,rate = 0.003, 100_000_000
     messages = 2 * (R - 1)
     each = size / R
     sent = messages * each
