@@ -160,7 +160,8 @@ def how_long(root=ROOT):
     nbs = chapters(root)
     read, work = [round(sum(map(f, nbs)) / 60) for f in (MINUTES, EXERCISES)]
     return (f'The whole course takes about {read + work} hours: {read} to read and run its '
-            f'{len(nbs)} chapters, {work} for the exercises.')
+            f'{len(nbs)} chapters, {work} for the exercises. It is free, under the Apache 2.0 '
+            'licence.')
 
 def weeks(nbs, n) -> list:
     "The chapters cut in order into n weeks, so that the longest week is as short as can be."
@@ -229,17 +230,38 @@ def ask(nb, name, root) -> bool:
         if c.source.startswith('## '): c.source = asked.get(c.source.split('\n')[0], c.source)
     return old != [c.source for c in nb.cells]
 
-def opened(nb, name, root) -> bool:
-    "Say in the opening of a chapter how long it takes; has anything changed?"
-    book, first = Notebook(Path(root)/'nbs'/f'{name}.ipynb'), nb.cells[0]
-    says = f'About {book.minutes} minutes to read and run, {book.exercises} of exercises.'
-    old = first.source
-    first.source = re.sub(r'^(Builds on .*)(\nAbout \d+ minutes.*)?$', rf'\1\n{says}', old, count=1,
-                          flags=re.M)
-    return old != first.source
-
 SITE = 'https://backprop-nb.github.io/backprop_nb'  # sync.py makes both ours
 LICENCE = 'https://github.com/backprop-nb/backprop_nb/blob/main/LICENSE'
+
+def ranges(numbers) -> str:
+    "'00, 02, 03, 04' as '00 and 02 to 04'."
+    runs = []
+    for n in sorted(numbers):
+        if runs and int(n) == int(runs[-1][-1]) + 1: runs[-1].append(n)
+        else: runs.append([n])
+    words = [w for r in runs for w in ([f'{r[0]} to {r[-1]}'] if len(r) > 2 else r)]
+    return ' and '.join(filter(None, [', '.join(words[:-1]), words[-1]]))
+
+def rests_on(book, root) -> str:
+    "The sentence on the chapters that a chapter needs because those need them that it builds on."
+    direct = {nb.number: re.findall(r'\[(\d\d)\]', nb.needs) for nb in chapters(root)}
+    mine = direct[book.number]
+    todo = [*mine]
+    for n in todo: todo += [m for m in direct.get(n, []) if m not in todo]
+    if not (more := {*todo} - {*mine}): return ''
+    return f'\nWhat it builds on needs {ranges(more)}.'
+
+def opened(nb, name, root) -> bool:
+    "Say in the opening of a chapter what it is part of and how long it takes; has it changed?"
+    book, first = Notebook(Path(root)/'nbs'/f'{name}.ipynb'), nb.cells[0]
+    course = f'Chapter {book.number} of [Backpropagation by hand]({SITE}), a free course.'
+    says = (f'About {book.minutes} minutes to read and run, and {book.exercises} more for the '
+            'exercises.')
+    old = first.source
+    made_before = r'(?:Chapter \d\d of .*\n)?', r'(?:\nWhat it builds on .*)?(?:\nAbout \d+ min.*)?'
+    first.source = re.sub(r'^{}(Builds on .*){}$'.format(*made_before), lambda m: (
+        f'{course}\n{m[1]}{rests_on(book, root)}\n{says}'), old, count=1, flags=re.M)
+    return old != first.source
 
 def lead_on(nb, name, root) -> bool:
     "Put links to its neighbours below the last cell of `Your turn`; has anything changed?"

@@ -34,7 +34,9 @@ function look(query) {
       score += 2 * terms.reduce((sum, t) => sum + rare[t], 0);
     const parts = page.sections.map(s => [terms.reduce((v, t) => v + rare[t] * value(s, t), 0)
       * (/^(\d\d\.|Appendix|In short)/.test(s.title) ? .5 : 1), s]);
-    const best = terms.every(t => count(page.own, t)) ? parts[0] : parts.sort((a, b) => b[0] - a[0])[0];
+    const [top] = parts, heading = parts.find(([, s]) => terms.every(t => count(s.heads, t) >= 1));
+    const best = terms.every(t => count(page.own, t)) ? top
+      : heading ?? (terms.some(t => count(page.own, t)) ? top : parts.sort((a, b) => b[0] - a[0])[0]);
     return {page, score: all ? score * [1, .6, .3, .3][page.kind] : 0, section: best[1], terms};
   });
   return found.filter(f => f.score > 0).sort(
@@ -53,7 +55,7 @@ function show(query) {
   const place = document.getElementById('search-results'), found = look(query).slice(0, 30);
   const head = document.createElement('p'), list = document.createElement('ol');
   head.setAttribute('role', 'status');
-  head.textContent = !query ? '' : found.length ? `${found.length} pages have it, the best first.`
+  head.textContent = !query ? '' : found.length ? `${found.length} pages have ${/\s/.test(query.trim()) ? 'all of these words' : 'it'}, the best first.`
     : 'No page has all of these words. Try fewer, or the name of a function.';
   list.className = 'found';
   for (const {page, section, terms} of found) {
