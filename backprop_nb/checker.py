@@ -388,11 +388,9 @@ SIGNS = {'': 1, 'sign': -1}
 def _factors(sizes):
     "By what a result may be too large in one case: key -> factor."
     found = {'': 1, 'twice': 2, 'half': 1/2}
-    for n in 1, 2:
-        for names in itertools.combinations(sizes, n):
-            k = math.prod(sizes[x] for x in names)
-            size = '*'.join(names) if n == 1 else f'({"*".join(names)})'
-            if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
+    pairs = {f'({a}*{b})': sizes[a] * sizes[b] for a,b in itertools.combinations(sizes, 2)}
+    for size,k in (sizes | pairs).items():
+        if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
     return found
 
 # %% ../nbs/checker.ipynb #layouts
@@ -541,13 +539,11 @@ def _ended(text): return text if text[-1] in '.?!' else text + '.'
 
 def _shown(x, digits=4):
     "A value, short: the numbers of a small tensor, the shape of a large one."
-    if isinstance(x, float): x = torch.tensor(x, dtype=torch.float64)
-    if isinstance(x, list): return f'[{", ".join(map(_shown, x))}]'
-    if not isinstance(x, Tensor): return f'{x!r:.40}'
-    if x.numel() > 12: return f'a tensor {tuple(x.shape)}'
-    number = lambda v: f'{v:.0f}' if abs(v) < 1e9 and v == round(v) else f'{v:.{digits}g}'
-    rounded = lambda v: [*map(rounded, v)] if isinstance(v, list) else number(v)
-    return str(rounded(x.tolist())).replace("'", '')
+    if isinstance(x, Tensor) and x.numel() > 12: return f'a tensor {tuple(x.shape)}'
+    if isinstance(x, Tensor): x = x.double().tolist()
+    if isinstance(x, list): return f'[{", ".join(_shown(y, digits) for y in x)}]'
+    if not isinstance(x, float): return f'{x!r:.40}'
+    return f'{x:.0f}' if abs(x) < 1e9 and x == round(x) else f'{x:.{digits}g}'
 
 # %% ../nbs/checker.ipynb #apart
 def _apart(got, want):

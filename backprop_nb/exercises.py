@@ -153,10 +153,9 @@ def _borrowed(code, others):
             given |= {*dir(sys.modules.get(node.module))}
     tables = [symtable.symtable(code, 'cell', 'exec')]
     for t in tables: tables += t.get_children()
-    found = [(s, s.is_assigned() or s.is_imported()) for t in tables for s in t.get_symbols()
-             if s.is_global()]
-    given |= {s.get_name() for s,bound in found if bound}
-    return sorted({s.get_name() for s,_ in found} & {*others} - given)
+    found = [s for t in tables for s in t.get_symbols() if s.is_global()]
+    given |= {s.get_name() for s in found if s.is_assigned() or s.is_imported()}
+    return sorted({s.get_name() for s in found} & {*others} - given)
 
 def _stands_alone(name):
     "Say so where the cell that calls `check` would not run alone."

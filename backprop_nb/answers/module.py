@@ -88,7 +88,6 @@ def _stack(N, n):
     names = ', '.join(('Relu', 'Scale', 'Lin')[k] for k in kinds)
     return f'[{names}]', torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
 
-# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _layers(own, stack):
     "A layer for each list of tensors, built on the `Module` of the answer."
     class Scale(own['Module']):

@@ -33,7 +33,6 @@ def _adam_args(N, d, m):
     if N == 1: mean,squares = torch.zeros(2, d, m)
     return p, g, mean, squares, N, *settings
 
-# %% ../../nbs/answers_10_training.ipynb #9cbac791
 @Function('10.2', _adam_args, returns=('p', 'm', 'v'))
 def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     m_next = b1*m + (1 - b1)*g
@@ -53,7 +52,6 @@ def _to_clip(d, m, short):
     if not short: return torch.zeros(d, m), torch.zeros(m), 3.
     return a, b, round(short/10 * torch.cat([a.flatten(), b]).norm().item() * 0.98, 2)
 
-# %% ../../nbs/answers_10_training.ipynb #a044d803
 @Function('10.3', _to_clip, _CLIPS, returns=('a', 'b'))
 def _clip(a, b, most):
     length = (a.square().sum() + b.square().sum()).sqrt()
