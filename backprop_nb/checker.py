@@ -273,12 +273,6 @@ def _lay(tensors, old=True):
     for t in floats.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
     return {n: t.g for n,t in floats.items()}
 
-def _found_g(tensors, laid):
-    "What has been written into `.g` since, by name."
-    found = {n: getattr(tensors[n], 'g', None) for n in laid}
-    return {n: g for n,g in found.items() if g is not None and g is not ...
-            and (g is not laid[n] or g._version)}
-
 @contextmanager
 def _untouched(**tensors):
     "Raise `Slip` where one of these tensors has other numbers in the end than before."
@@ -286,6 +280,17 @@ def _untouched(**tensors):
     yield
     for n,t in before.items():
         if not torch.equal(tensors[n], t): raise Slip('wrote into an input', n)
+
+def _passed_back(back, z, upstream, tensors, old=True, **more):
+    """What `back()` returns with a gradient in `z.g`, and what it writes into `.g`, by name; into
+    these tensors and `more` it must not write."""
+    z.g = up = upstream(z)
+    laid = _lay(tensors, old)
+    with _untouched(**tensors, **more, **{'out.g': up}): returned = back()
+    if z.g is not up: raise Slip('wrote into an input', 'out.g')
+    found = {n: getattr(tensors[n], 'g', None) for n in laid}
+    return returned, {n: g for n,g in found.items() if g is not None and g is not ...
+                      and (g is not laid[n] or g._version)}
 
 # %% ../nbs/checker.ipynb #gradient-none
 def _no_g(answer, returned, inputs):
@@ -305,14 +310,9 @@ class Gradient(Exercise):
         self.forward,self.alone = forward,alone
     def run(self, answer, args, upstream=_upstream, old=True):
         names,at = _names(self.solution, args)
-        out = self.forward(*args).clone()
-        out.g = up = upstream(out)
-        inputs = dict(zip(names, args))
-        laid = _lay(inputs, old)
-        args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
-        with _untouched(**inputs, out=out, **{'out.g': up}): returned = answer(*args)
-        if out.g is not up: raise Slip('wrote into an input', 'out.g')
-        got = _found_g(inputs, laid)
+        inputs,out = dict(zip(names, args)), self.forward(*args).clone()
+        given = args if self.alone and not old else [*args[:at], out, *args[at:]]
+        returned,got = _passed_back(lambda: answer(*given), out, upstream, inputs, old, out=out)
         if not got: _no_g(answer, returned, inputs.values())
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():

@@ -191,8 +191,7 @@ def solution(name:str, # of the exercise, such as '04.1'
             )->None:
     "Show the derivation and the code of an exercise."
     ex = _find(name)
-    text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n'
-    text += f'```python\n{_source(ex.solution)}\n```'
+    text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
     except ImportError: return _say(text)
     if get_ipython(): display.display(display.Markdown(text))
