@@ -351,13 +351,13 @@ _UPSTREAMS = {
     ('one example', 0): _but(slice(0, 1)), ('one example', -1): _but(slice(-1, None)),
     ('example left out', 0): _but(slice(1, None)), ('example left out', -1): _but(slice(0, -1))}
 
-# %% ../nbs/checker.ipynb #variants
 @cache
 def _wrong_numbers(ex, k, lines='', upstream=_upstream):
     "The numbers of the solution with wrong lines in it; nothing where it raises."
     try: return ex.numbers(instead(ex.solution, lines), k, upstream)
     except Exception: return {}
 
+# %% ../nbs/checker.ipynb #variants
 @cache
 def _variants(ex, k):
     "What the slips would give in case `k`: (key, {name: tensor}); the right numbers first."
@@ -367,20 +367,16 @@ def _variants(ex, k):
         found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
     if isinstance(ex, (Gradient, Other)):
         found += [(key, _wrong_numbers(ex, k, '', up)) for key,up in _UPSTREAMS.items()]
-    return found + (_of_gradients(ex, k, want) if isinstance(ex, Gradient) else [])
-
-# %% ../nbs/checker.ipynb #wrongs
-def _of_gradients(ex, k, want):
-    "What gradients may be taken for."
-    args = ex.args(k)
+    if not isinstance(ex, Gradient): return found
+    args = ex.args(k)                                    # what a gradient may be taken for, too
     with _alone(k):
         stale = _lay(dict(zip(_names(ex.solution, args)[0], args)))
         out = ex.forward(*args)
-        alone = ex.alone and k == len(ex.sizes) - 1
-        up = torch.ones_like(out) if alone else _upstream(out)
+        up = torch.ones_like(out) if ex.alone and k == len(ex.sizes) - 1 else _upstream(out)
     alike = [n for n in want if want[n].shape == out.shape]
-    return [('accumulates', {n: want[n] + stale[n[:-2]] for n in want}),
-            ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
+    return found + [
+        ('accumulates', {n: want[n] + stale[n[:-2]] for n in want}),
+        ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
 
 # %% ../nbs/checker.ipynb #factors
 SIGNS = {'': 1, 'sign': -1}
