@@ -41,18 +41,25 @@ def _made(answer, *args):
     raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
                       'Module')
 
+# %% ../../nbs/answers_07_module.ipynb #5e1f0a77
+def _of_autograd(upstream, inp, weights, forward):
+    "What a right module gives; `forward` takes the input and the weights by name."
+    own = {n: t.detach().clone().requires_grad_() for n,t in {'inp': inp, **weights}.items()}
+    out = forward(own['inp'], {n: own[n] for n in weights})
+    grads = torch.autograd.grad(out, [*own.values()], upstream(out.detach()))
+    grads = {f'{n}.g': g for n,g in zip(own, grads)}
+    return {'out': out.detach(), **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
+
 # %% ../../nbs/answers_07_module.ipynb #bc84ac34
-def _sent_back(module, upstream, inp, weights, right=None):
-    """Call a module, send a gradient back: its output, gradients, and the parameters it finds.
-    `right` is what a right module gives, where there is one already."""
+def _sent_back(module, upstream, inp, weights, right):
+    "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
     if 'out' in [*signature(module.bwd).parameters][1:]:
         raise Slip('odd', 'bwd takes the input first, but Module calls bwd(out, *args): the output '
                           'comes first')
     held,out = {'inp': inp, **weights}, module(inp)
     if out is None or out is ...: _no_return(module.forward)
-    if right and not _close(out, right['out']):
-        return right | {'out': out}                              # then the way back says little
-    found = _passed_back(lambda: module.bwd(out, inp), out, upstream, held, old=bool(right))[1]
+    if not _close(out, right['out']): return right | {'out': out} # then the way back says little
+    found = _passed_back(lambda: module.bwd(out, inp), out, upstream, held)[1]
     grads = dict.fromkeys(held, MISSING) | found
     left = [held[n] for n,g in grads.items() if g is MISSING]
     if left and _empty(module.bwd): raise NotWritten
@@ -64,7 +71,7 @@ def _sent_back(module, upstream, inp, weights, right=None):
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):
     w,inp = args
-    right = _sent_back(_NoBias(w), upstream, inp, dict(w=w))
+    right = _of_autograd(upstream, inp, dict(w=w), lambda x, own: x @ own['w'])
     return _sent_back(_made(answer, w), upstream, inp, dict(w=w), right)
 
 @Other('07.3', _run_no_bias, 'd m, N d')
@@ -84,6 +91,7 @@ def _stack(N, n):
     names = ', '.join(('Relu', 'Scale', 'Lin')[k] for k in kinds)
     return f'[{names}]', torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
 
+# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _layers(own, stack):
     "A layer for each list of tensors, built on the `Module` of the answer."
     class Scale(own['Module']):
@@ -91,6 +99,13 @@ def _layers(own, stack):
         def forward(self, inp): return inp * self.w
         def bwd(self, out, inp): inp.g,self.w.g = out.g * self.w, (out.g * inp).sum(0)
     return [(own['Relu'], Scale, own['Lin'])[len(ts)](*ts) for ts in stack]
+
+def _through(x, own, stack):
+    "The same without modules; `own` has the weights by name."
+    for k,ts in enumerate(stack):
+        w,b = own.get(f'layers[{k}].w'), own.get(f'layers[{k}].b')
+        x = x.clamp(0) if not ts else x * w if b is None else x @ w + b
+    return x
 
 def _joined_grads(got, weights, when):
     "One entry for the gradients of all parameters."
@@ -107,9 +122,8 @@ def _run_chain(answer, args, upstream):
     x,stack = args[1:]
     weights = {f'layers[{k}].{n}': t for k,ts in enumerate(stack) for n,t in zip('wb', ts)}
     chain,found,same = _made(answer, _layers(_own(answer), stack)), {}, True
-    model = _Chain(_layers(_own(_Chain), stack))
     for when,inp in ('', x), (' in the second pass', torch.cat([-x, x[:1]])):
-        right = _sent_back(model, upstream, inp, weights)
+        right = _of_autograd(upstream, inp, weights, lambda x, own: _through(x, own, stack))
         try: got = _sent_back(chain, upstream, inp, weights, right) if same else right
         except Exception as e:
             if not when or isinstance(e, (Slip, NotWritten)): raise
