@@ -6,8 +6,7 @@
 __all__ = ['Verdict', 'diagnose']
 
 # %% ../nbs/checker.ipynb #fd4f0016
-import ast, copy, dis, inspect, itertools, linecache, math, re, textwrap, time
-import traceback
+import ast, dis, inspect, itertools, math, re, time, traceback
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -54,7 +53,6 @@ def book(text:str, # Markdown, a section `## 04.2 Title` for each exercise
         _TEXTS[name] = _Text(title, hints, _below('Derivation', part),
                              _rows(part.partition('<details')[2] or part), ''.join(given))
 
-# %% ../nbs/checker.ipynb #open
 def _open_books():
     "Call what enters more; what stands here already stays."
     own = {**EXERCISES}
@@ -89,16 +87,13 @@ def _source(f):
     cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
     return '\n'.join(l for k,l in enumerate(lines) if k >= node.lineno - 1 and k not in cut).strip()
 
-# %% ../nbs/checker.ipynb #instead3
-_tree = cache(lambda f: ast.parse(_source(f)))
-
 @cache
 def instead(f:Callable, # a solution: a function, or a class
             lines:str, # statements
            )->Callable:
     "The solution with `lines` in the place of those statements that assign the same names."
     new = _Instead(lines)
-    tree = new.visit(copy.deepcopy(_tree(f)))
+    tree = new.visit(ast.parse(_source(f)))
     body = tree.body[0].body
     end = len(body) - isinstance(body[-1], ast.Return)
     body[end:end] = new.lines
@@ -186,11 +181,9 @@ SIZES = [dict(N=N, d=d, m=m) for N,d,m in [(1, 1, 1), (2, 1, 1), (2, 2, 1), (1, 
 def _drawn(axes):
     "A function that draws a random tensor for each of `axes`, such as 'N d, d m, m'."
     letters = dict.fromkeys(re.findall('[A-Za-z]', axes))
-    space = {'randn': torch.randn}
     tensors = ', '.join(f'randn({",".join(a.split())})' for a in axes.split(','))
-    return eval(f'lambda {", ".join(letters)}: ({tensors},)', space)
+    return eval(f'lambda {", ".join(letters)}: ({tensors},)', {'randn': torch.randn})
 
-# %% ../nbs/checker.ipynb #exercise2-text
 def _by_their_names(inputs, sizes):
     "The sizes of each case as a dict, by the names that `inputs` has for them."
     names = [*inspect.signature(inputs).parameters]
@@ -209,8 +202,8 @@ class Exercise(_Told):
     """A question whose answer can be checked; as a decorator it takes the solution and enters it.
 
     The inputs are a function of some sizes, or the axes of random tensors, such as 'N d, d m'.
-    Each kind has a `run`: the numbers that an answer gives, by name, and what lay in `.g` before,
-    where there was something `old`."""
+    Each kind has a `run`: the numbers that an answer gives, by name. If `old`, something lies in
+    each `.g` before."""
     forward,rtol,wants = None,1e-6,'a function; hand in the function itself, by its name'
     def __init__(self, name:str, # chapter and number, such as '04.1'
                  inputs:Callable|str, # sizes -> arguments of the solution
@@ -227,7 +220,7 @@ class Exercise(_Told):
         "The numbers of `answer` in case `k`."
         if isinstance(answer, Recorded): return answer.case(k)
         args = self.args(k)
-        with _alone(k): return self.run(answer, args, upstream, k < len(self.sizes) - 1)[0]
+        with _alone(k): return self.run(answer, args, upstream, k < len(self.sizes) - 1)
 
 # %% ../nbs/checker.ipynb #kinds
 class Recorded(NamedTuple):
@@ -238,18 +231,14 @@ class Paper(Exercise):
     "A question on paper. The solution takes nothing and returns a value, or values by name."
     rtol,wants = 5e-3,'a value, not a function'
     def __init__(self, name): super().__init__(name, lambda: (), [{}])
-    def __call__(self, solution):
-        want = solution()
-        self.names = [*want] if isinstance(want, dict) else []
-        return super().__call__(solution)
     def run(self, answer, args, upstream=_upstream, old=True):
-        got = answer() if callable(answer) else answer
-        if isinstance(got, (list, tuple)) and len(got) == len(self.names):
-            got = dict(zip(self.names, got))
-        if self.names and not isinstance(got, dict):
-            raise Slip('kind', f'want each value by its name: {", ".join(self.names)}')
+        got,want = answer() if callable(answer) else answer, self.solution()
+        names = [*want] if isinstance(want, dict) else []
+        if isinstance(got, (list, tuple)) and len(got) == len(names): got = dict(zip(names, got))
+        if names and not isinstance(got, dict):
+            raise Slip('kind', f'want each value by its name: {", ".join(names)}')
         found = _returned(got if isinstance(got, dict) else {'the result': got})
-        return {n: t if isinstance(t, str) else t.double().squeeze() for n,t in found.items()}, {}
+        return {n: t if isinstance(t, str) else t.double().squeeze() for n,t in found.items()}
 
 # %% ../nbs/checker.ipynb #kinds2
 class Function(Exercise):
@@ -267,7 +256,7 @@ class Function(Exercise):
             if len(several) > len(self.returns):
                 raise Slip('odd', f'it returns {len(got)} things, want {", ".join(self.returns)}')
             got = dict(zip(self.returns, several))
-        return _returned(got), {}
+        return _returned(got)
     def how(self, answer, args, upstream): return answer(*args)
 
 class Other(Function):
@@ -279,15 +268,10 @@ class Other(Function):
 
 # %% ../nbs/checker.ipynb #gradient0
 def _lay(tensors, old=True):
-    "Put something old into each `.g`, or None; what lies there now, by name."
-    for t in tensors.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
-    return {n: t.g for n,t in tensors.items()}
-
-def _found_g(tensors, laid):
-    "What has been written into `.g` since, by name."
-    found = {n: getattr(t, 'g', None) for n,t in tensors.items()}
-    return {n: g for n,g in found.items() if g is not None and g is not ...
-            and (g is not laid[n] or g._version)}
+    "Put something old, or None, into each `.g` that floats may have; what lies there now, by name."
+    floats = {n: t for n,t in tensors.items() if isinstance(t, Tensor) and t.is_floating_point()}
+    for t in floats.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
+    return {n: t.g for n,t in floats.items()}
 
 @contextmanager
 def _untouched(**tensors):
@@ -297,10 +281,21 @@ def _untouched(**tensors):
     for n,t in before.items():
         if not torch.equal(tensors[n], t): raise Slip('wrote into an input', n)
 
+def _passed_back(back, z, upstream, tensors, old=True, **more):
+    """What `back()` returns with a gradient in `z.g`, and what it writes into `.g`, by name; into
+    these tensors and `more` it must not write."""
+    z.g = up = upstream(z)
+    laid = _lay(tensors, old)
+    with _untouched(**tensors, **more, **{'out.g': up}): returned = back()
+    if z.g is not up: raise Slip('wrote into an input', 'out.g')
+    found = {n: getattr(tensors[n], 'g', None) for n in laid}
+    return returned, {n: g for n,g in found.items() if g is not None and g is not ...
+                      and (g is not laid[n] or g._version)}
+
 # %% ../nbs/checker.ipynb #gradient-none
 def _no_g(answer, returned, inputs):
     "Say why no `.g` was written."
-    if any(t.grad is not None for t in inputs): raise Slip('grad', '')
+    if any(getattr(t, 'grad', None) is not None for t in inputs): raise Slip('grad', '')
     if returned is not None and returned is not ...: raise Slip('returned', '')
     left = [getattr(t, 'g', 0) for t in inputs]
     if any(g is None or g is ... for g in left) or _empty(answer): raise NotWritten
@@ -315,21 +310,14 @@ class Gradient(Exercise):
         self.forward,self.alone = forward,alone
     def run(self, answer, args, upstream=_upstream, old=True):
         names,at = _names(self.solution, args)
-        out = self.forward(*args).clone()
-        out.g = up = upstream(out)
-        inputs = {n: x for n,x in zip(names, args) if isinstance(x, Tensor)}
-        floats = {n: x for n,x in inputs.items() if x.is_floating_point()}
-        laid = _lay(floats, old)
-        args = [*args] if self.alone and not old else [*args[:at], out, *args[at:]]
-        with _untouched(**inputs, out=out, **{'out.g': up}): returned = answer(*args)
-        if out.g is not up: raise Slip('wrote into an input', 'out.g')
-        got = _found_g(floats, laid)
-        if not got: _no_g(answer, returned, floats.values())
+        inputs,out = dict(zip(names, args)), self.forward(*args).clone()
+        given = args if self.alone and not old else [*args[:at], out, *args[at:]]
+        returned,got = _passed_back(lambda: answer(*given), out, upstream, inputs, old, out=out)
+        if not got: _no_g(answer, returned, inputs.values())
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():
                 raise Slip('odd', f'{n}.g is {g!r:.40}, want a tensor')
-        return ({f'{n}.g': _plain(g, f'{n}.g') for n,g in got.items()},
-                {f'{n}.g': g for n,g in laid.items()})
+        return {f'{n}.g': _plain(g, f'{n}.g') for n,g in got.items()}
 
 # %% ../nbs/checker.ipynb #slips1
 _SAID = files('backprop_nb').joinpath('checker.md').read_text(encoding='utf-8')
@@ -363,13 +351,13 @@ _UPSTREAMS = {
     ('one example', 0): _but(slice(0, 1)), ('one example', -1): _but(slice(-1, None)),
     ('example left out', 0): _but(slice(1, None)), ('example left out', -1): _but(slice(0, -1))}
 
-# %% ../nbs/checker.ipynb #variants
 @cache
 def _wrong_numbers(ex, k, lines='', upstream=_upstream):
     "The numbers of the solution with wrong lines in it; nothing where it raises."
     try: return ex.numbers(instead(ex.solution, lines), k, upstream)
     except Exception: return {}
 
+# %% ../nbs/checker.ipynb #variants
 @cache
 def _variants(ex, k):
     "What the slips would give in case `k`: (key, {name: tensor}); the right numbers first."
@@ -379,21 +367,16 @@ def _variants(ex, k):
         found += [(('wrong input', n), {m: want[n] for m in want if m != n}) for n in want]
     if isinstance(ex, (Gradient, Other)):
         found += [(key, _wrong_numbers(ex, k, '', up)) for key,up in _UPSTREAMS.items()]
-    if isinstance(ex, Gradient): found += _of_gradients(ex, k, want)
-    return found
-
-# %% ../nbs/checker.ipynb #wrongs
-def _of_gradients(ex, k, want):
-    "What gradients may be taken for."
-    args = ex.args(k)
+    if not isinstance(ex, Gradient): return found
+    args = ex.args(k)                                    # what a gradient may be taken for, too
     with _alone(k):
-        stale = ex.run(ex.solution, args)[1]
+        stale = _lay(dict(zip(_names(ex.solution, args)[0], args)))
         out = ex.forward(*args)
-        bare = ex.alone and k == len(ex.sizes) - 1
-        up = torch.ones_like(out) if bare else _upstream(out)
+        up = torch.ones_like(out) if ex.alone and k == len(ex.sizes) - 1 else _upstream(out)
     alike = [n for n in want if want[n].shape == out.shape]
-    return [('accumulates', {n: want[n] + stale[n] for n in want}),
-            ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
+    return found + [
+        ('accumulates', {n: want[n] + stale[n[:-2]] for n in want}),
+        ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
 
 # %% ../nbs/checker.ipynb #factors
 SIGNS = {'': 1, 'sign': -1}
@@ -401,28 +384,26 @@ SIGNS = {'': 1, 'sign': -1}
 def _factors(sizes):
     "By what a result may be too large in one case: key -> factor."
     found = {'': 1, 'twice': 2, 'half': 1/2}
-    for n in 1, 2:
-        for names in itertools.combinations(sizes, n):
-            k = math.prod(sizes[x] for x in names)
-            size = '*'.join(names) if n == 1 else f'({"*".join(names)})'
-            if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
+    pairs = {f'({a}*{b})': sizes[a] * sizes[b] for a,b in itertools.combinations(sizes, 2)}
+    for size,k in (sizes | pairs).items():
+        if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
     return found
 
 # %% ../nbs/checker.ipynb #layouts
 def _squeezed(t, shape):
     "The numbers in that shape, if it differs by axes of length 1."
     bare = [[n for n in s if n != 1] for s in (t.shape, shape)]
-    return t.reshape(shape) if bare[0] == bare[1] else None
+    return t.reshape(shape) if bare[0] == bare[1] else t
 
 LAYOUTS = {
-    '': lambda t, shape: t if t.shape == shape else None,
-    'transposed': lambda t, shape: t.t() if t.dim() == 2 and t.t().shape == shape else None,
-    'axis lost': lambda t, shape: _squeezed(t, shape) if t.dim() < len(shape) else None,
-    'axis kept': lambda t, shape: _squeezed(t, shape) if t.dim() > len(shape) else None,
-    'batch sum missing': lambda t, shape: t.sum(0) if t.shape[1:] == shape else None,
+    '': lambda t, shape: t,
+    'transposed': lambda t, shape: t.t() if t.dim() == 2 and t.t().shape == shape else t,
+    'axis lost': lambda t, shape: _squeezed(t, shape) if t.dim() < len(shape) else t,
+    'axis kept': lambda t, shape: _squeezed(t, shape) if t.dim() > len(shape) else t,
+    'batch sum missing': lambda t, shape: t.sum(0) if t.shape[1:] == shape else t,
     'broadcast': lambda t, shape: t.diagonal().reshape(shape)
-                 if t.shape == (math.prod(shape),) * 2 else None,
-    'reversed': lambda t, shape: t.flip(0) if t.dim() == 1 and t.shape == shape else None,
+                 if t.shape == (math.prod(shape),) * 2 else t,
+    'reversed': lambda t, shape: t.flip(0) if t.dim() == 1 and t.shape == shape else t,
 }
 
 # %% ../nbs/checker.ipynb #close
@@ -445,6 +426,11 @@ def _right(ex, got, want):
     if got.is_floating_point() and got.dtype != want.dtype: return False
     return _close(got, want, _rtol(ex, want))
 
+def _agree(ex, got, want, names=None):
+    "Is all of `want` right in `got`, or all that has one of these names?"
+    return all(n in got and n in want and _right(ex, got[n], want[n])
+               for n in (want if names is None else names))
+
 # %% ../nbs/checker.ipynb #casetup
 class _Case(NamedTuple):
     "One case of an exercise: what the answer gave, and what it might have given."
@@ -454,10 +440,8 @@ class _Case(NamedTuple):
     factors: dict   # key of a slip -> factor
     @property
     def want(self): return self.variants[0][1]
-    def right(self, ex, n): return _right(ex, self.got[n], self.want[n])
     def lost(self, n): return isinstance(self.got[n], str) and self.got[n].startswith(MISSING)
 
-# %% ../nbs/checker.ipynb #explain
 def _fits(ex, case, names, v, sign, factor, layout):
     "Do these slips together give what the answer gave under all of these names?"
     for n in names:
@@ -467,35 +451,31 @@ def _fits(ex, case, names, v, sign, factor, layout):
             if sign or factor or layout or not _close(got, numbers): return False
             continue
         numbers = numbers * SIGNS[sign] * case.factors[factor]
-        t = LAYOUTS[layout](got, tuple(numbers.shape))
-        if not _close(got if t is None else t, numbers, _rtol(ex, numbers)): return False
+        if not _close(LAYOUTS[layout](got, tuple(numbers.shape)), numbers, _rtol(ex, numbers)):
+            return False
     return True
-
-# %% ../nbs/checker.ipynb #spares
-def _spares(ex, cases, numbers, wrong):
-    "Are these numbers, one dict for each case, right wherever the answer is right?"
-    return all(n in got and _right(ex, got[n], c.want[n]) for c,got in zip(cases, numbers)
-               for n in c.want if n not in wrong)
 
 # %% ../nbs/checker.ipynb #stories
 @cache
 def _candidates(ex, variants, factors):
-    "All combinations of at most two slips, as {how many, rows of the table first: combinations}."
-    own,found = len(ex.slips), {}
+    "All combinations of at most two slips, in groups: fewer slips first, then rows of the table."
     layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
-    for c in itertools.product(range(variants), SIGNS, factors, layouts):
-        rank = sum(map(bool, c)), not 0 < c[0] <= own, c[3] == 'batch sum missing'
-        if 0 < rank[0] <= most: found.setdefault(rank, []).append(c)
-    return [found[rank] for rank in sorted(found)]
+    def rank(c):
+        return sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), c[3] == 'batch sum missing'
+    found = sorted(itertools.product(range(variants), SIGNS, factors, layouts), key=rank)
+    return [[*group] for r,group in itertools.groupby(found, rank) if 0 < r[0] <= most]
 
 def _stories(ex, cases, names, wrong):
-    "The slips that give the numbers under `names` in every case: the simplest sets of keys."
+    """The slips that give the numbers under `names` in every case: the simplest sets of keys. A row
+    of the table has to be right where the answer is right."""
+    spared = cases[0].want.keys() - wrong
     for group in _candidates(ex, len(cases[0].variants), (*cases[0].factors,)):
         found = {}
         for c in group:
             if not all(_fits(ex, case, names, *c) for case in reversed(cases)): continue
             key,own = cases[0].variants[c[0]][0], 0 < c[0] <= len(ex.slips)
-            if own and not _spares(ex, cases, [x.variants[c[0]][1] for x in cases], wrong): continue
+            rows = [case.variants[c[0]][1] for case in cases]
+            if own and not all(_agree(ex, r, x.want, spared) for r,x in zip(rows, cases)): continue
             if key == STILL and len(names) < len(wrong): key = STILL, names[0]    # in a part
             found[tuple(x for x in (key, *c[1:]) if x)] = None
         if found: return [*found]
@@ -504,16 +484,15 @@ def _stories(ex, cases, names, wrong):
 # %% ../nbs/checker.ipynb #pairs
 def _two_rows(ex, cases, names, wrong, seconds=2):
     "The two rows of the table that together give the numbers in every case."
-    found,end = {},time.thread_time() + seconds
+    found,end = [],time.thread_time() + seconds
+    names = {*names} | cases[0].want.keys() - wrong            # what is right has to stay so
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
     for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
         if time.thread_time() > end: break
         if STILL in (x, y) or x == y or places(a) & places(b): continue
-        got = (_wrong_numbers(ex, c.k, f'{a}\n{b}') for c in reversed(cases))
-        if all(n in g and _right(ex, c.got[n], g[n]) for c,g in zip(reversed(cases), got)
-               for n in names): found[x,y] = f'{a}\n{b}'
-    return [k for k,lines in found.items() if _spares(
-        ex, cases, [_wrong_numbers(ex, c.k, lines) for c in cases], wrong)]
+        if all(_agree(ex, c.got, _wrong_numbers(ex, c.k, f'{a}\n{b}'), names)
+               for c in reversed(cases)): found.append((x, y))
+    return found
 
 # %% ../nbs/checker.ipynb #sentence
 def _sentence(slip):
@@ -524,8 +503,8 @@ def _sentence(slip):
 def _said(stories):
     "The sentences for one story or two that fit equally well; '' for more."
     said = [*dict.fromkeys(', and '.join(map(_sentence, s)) for s in stories)]
-    if len(said) > 2: return ''
-    return said[0] if len(said) == 1 else ''.join(said) and f'either {said[0]}; or {said[1]}'
+    if len(said) == 2: return f'either {said[0]}; or {said[1]}'
+    return said[0] if len(said) == 1 else ''
 
 # %% ../nbs/checker.ipynb #together
 def _explained(ex, cases, wrong):
@@ -556,13 +535,11 @@ def _ended(text): return text if text[-1] in '.?!' else text + '.'
 
 def _shown(x, digits=4):
     "A value, short: the numbers of a small tensor, the shape of a large one."
-    if isinstance(x, float): x = torch.tensor(x, dtype=torch.float64)
-    if isinstance(x, list): return f'[{", ".join(map(_shown, x))}]'
-    if not isinstance(x, Tensor): return f'{x!r:.40}'
-    if x.numel() > 12: return f'a tensor {tuple(x.shape)}'
-    number = lambda v: f'{v:.0f}' if abs(v) < 1e9 and v == round(v) else f'{v:.{digits}g}'
-    rounded = lambda v: [*map(rounded, v)] if isinstance(v, list) else number(v)
-    return str(rounded(x.tolist())).replace("'", '')
+    if isinstance(x, Tensor) and x.numel() > 12: return f'a tensor {tuple(x.shape)}'
+    if isinstance(x, Tensor): x = x.double().tolist()
+    if isinstance(x, list): return f'[{", ".join(_shown(y, digits) for y in x)}]'
+    if not isinstance(x, float): return f'{x!r:.40}'
+    return f'{x:.0f}' if abs(x) < 1e9 and x == round(x) else f'{x:.{digits}g}'
 
 # %% ../nbs/checker.ipynb #apart
 def _apart(got, want):
@@ -584,12 +561,6 @@ def _named_inputs(ex, k):
     if not ex.forward: return found
     with _alone(k): return found | {'out.g': _upstream(ex.forward(*args))}
 
-def _shapes_of(ex, k):
-    "The shapes of the inputs of case `k`, for a function that stumbles over them."
-    tensors = {n: x for n,x in _named_inputs(ex, k).items() if isinstance(x, Tensor)}
-    shapes = [f'{n} {tuple(x.shape)}' for n,x in tensors.items()]
-    return f', with {", ".join(shapes)}' if shapes else ''
-
 # %% ../nbs/checker.ipynb #example2
 def _example(ex, case, n, truth):
     "One case, with the learner's numbers, and the right ones if `truth`."
@@ -609,10 +580,9 @@ def _example(ex, case, n, truth):
     if shapes[0] != shapes[1]: text += f', of shape {shapes[0]}; want shape {shapes[1]}'
     return text + (f'\n  and should be {right}' if truth else '')
 
-# %% ../nbs/checker.ipynb #raises
+# %% ../nbs/checker.ipynb #raised
 CAUSES = dict(_rows(_below('Causes', _SAID)))
 
-# %% ../nbs/checker.ipynb #raised
 def _line(e, answer):
     "Where in the learner's code an error was raised; '' where unknown."
     parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
@@ -625,7 +595,9 @@ def _error(e, answer, ex, k):
     "What to say of an error in the learner's code."
     text = f'{type(e).__name__}: {e}'.strip(': ')
     cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
-    return f'{text}{_line(e, answer)}{_shapes_of(ex, k)}{cause}'
+    shapes = ', '.join(f'{n} {tuple(x.shape)}' for n,x in _named_inputs(ex, k).items()
+                       if isinstance(x, Tensor))
+    return f'{text}{_line(e, answer)}{shapes and f", with {shapes}"}{cause}'
 
 # %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
@@ -645,7 +617,7 @@ def _cases(answer, ex):
     """All cases. In the last one there is no old `.g`; an error there says less than wrong numbers
     before it."""
     found = [_case(answer, ex, k) for k in range(len(ex.sizes) - 1)]
-    off = not all(c.right(ex, n) for c in found for n in c.want)
+    off = not all(_agree(ex, c.got, c.want) for c in found)
     with suppress(*[Slip, NotWritten] * off): found.append(_case(answer, ex, len(ex.sizes) - 1))
     return found
 
@@ -676,15 +648,12 @@ def _searched(ex, answer, cases, say):
     if isinstance(ex, Paper): return ()
     wants = {k: ex.numbers(ex.solution, k) for k in range(len(ex.sizes))}
     gots = {c.k: c.got for c in cases}
-    def same(f, k, want):
-        got = ex.numbers(f, k)
-        return got.keys() >= want.keys() and all(_right(ex, got[n], want[n]) for n in want)
-    off = [c.k for c in cases if not all(c.right(ex, n) for n in c.want)]
+    off = [c.k for c in cases if not _agree(ex, c.got, c.want)]
     order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
     f = ex.solution
     solution = Code(_source(f), f.__name__, vars(inspect.getmodule(f)))
-    def mends(f): return all(same(f, k, wants[k]) for k in order)
-    def gives(f): return all(same(f, k, gots[k]) for k in order if k in gots)
+    def mends(f): return all(_agree(ex, ex.numbers(f, k), wants[k]) for k in order)
+    def gives(f): return all(_agree(ex, ex.numbers(f, k), gots[k]) for k in order if k in gots)
     said = one_change(answer, solution, mends, gives if gots else None, say)
     return (('one change', said),) if said else ()
 
@@ -735,7 +704,8 @@ def diagnose(name:str, # of the exercise, such as '04.1'
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
     except Slip as e: return _stopped(ex, answer, e.args, search, say)
-    wrong = {n: bad for n in cases[0].want if (bad := [c for c in cases if not c.right(ex, n)])}
+    bad = {n: [c for c in cases if not _agree(ex, c.got, c.want, [n])] for n in cases[0].want}
+    wrong = {n: x for n,x in bad.items() if x}
     if not wrong: return Verdict(name, 'done', (), ex.title)
     return _told_of(ex, answer, cases, wrong, search, say)
 

@@ -153,10 +153,9 @@ def _borrowed(code, others):
             given |= {*dir(sys.modules.get(node.module))}
     tables = [symtable.symtable(code, 'cell', 'exec')]
     for t in tables: tables += t.get_children()
-    found = [(s, s.is_assigned() or s.is_imported()) for t in tables for s in t.get_symbols()
-             if s.is_global()]
-    given |= {s.get_name() for s,bound in found if bound}
-    return sorted({s.get_name() for s,_ in found} & {*others} - given)
+    found = [s for t in tables for s in t.get_symbols() if s.is_global()]
+    given |= {s.get_name() for s in found if s.is_assigned() or s.is_imported()}
+    return sorted({s.get_name() for s in found} & {*others} - given)
 
 def _stands_alone(name):
     "Say so where the cell that calls `check` would not run alone."
@@ -192,8 +191,7 @@ def solution(name:str, # of the exercise, such as '04.1'
             )->None:
     "Show the derivation and the code of an exercise."
     ex = _find(name)
-    text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n'
-    text += f'```python\n{_source(ex.solution)}\n```'
+    text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
     except ImportError: return _say(text)
     if get_ipython(): display.display(display.Markdown(text))

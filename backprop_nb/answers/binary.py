@@ -43,12 +43,12 @@ class _Called(TorchFunctionMode):
 class _ByOutput(Gradient):
     "A gradient made of the output, without any exponential beside that of the forward pass."
     def run(self, answer, args, *up):
-        with _Called() as called: got,stale = super().run(answer, args, *up)
+        with _Called() as called: got = super().run(answer, args, *up)
         again = {'exp', 'expm1', 'tanh', 'sigmoid', 'cosh', 'sinh'} & {*called.names[1:]}
-        want = super().run(self.solution, args, *up)[0]
+        want = super().run(self.solution, args, *up)
         if again and _close(got.get('inp.g', ''), want['inp.g']):
             raise Slip('odd', f'{min(again)} is computed once more; out is enough for the slope')
-        return got,stale
+        return got
 
 @_ByOutput('08.2', lambda N, d, m: (_far(N, d) if m < 3 else _far(N, d, m),), torch.tanh)
 def _tanh_grad(inp, out):

@@ -24,10 +24,9 @@ def _shape_after():
 # %% ../../nbs/answers_11_conv.ipynb #00fce00a
 def _global_mean(x): return x.mean((2, 3))
 
-_CHW = [(1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 2, 2), (1, 2, 2, 2), (2, 2, 2, 2), (3, 2, 2, 5),
-        (2, 3, 5, 7), (5, 3, 2, 3)]
-
-@Gradient('11.2', 'N C H W', _global_mean, _CHW)
+@Gradient('11.2', 'N C H W', _global_mean, [
+    (1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 2, 2), (1, 2, 2, 2), (2, 2, 2, 2), (3, 2, 2, 5),
+    (2, 3, 5, 7), (5, 3, 2, 3)])
 def _global_mean_grad(inp, out):
     H,W = inp.shape[2:]
     share = out.g / (H*W)
@@ -35,12 +34,9 @@ def _global_mean_grad(inp, out):
     inp.g = each.expand_as(inp)
 
 # %% ../../nbs/answers_11_conv.ipynb #5fd96f5c
-def _line_pool(x, k, s): return x.unfold(2, k, s).mean(3)
-
-_LINES = [(1, 1, 1, 1, 1), (1, 1, 2, 2, 1), (1, 1, 3, 2, 1), (1, 1, 4, 2, 2), (2, 1, 5, 3, 2),
-          (2, 2, 2, 2, 2), (2, 3, 8, 3, 1), (3, 2, 11, 5, 3), (2, 3, 7, 2, 3)]
-
-@Gradient('11.3', lambda N, C, W, k, s: (torch.randn(N, C, W), k, s), _line_pool, _LINES)
+@Gradient('11.3', lambda N, C, W, k, s: (torch.randn(N, C, W), k, s), F.avg_pool1d, [
+    (1, 1, 1, 1, 1), (1, 1, 2, 2, 1), (1, 1, 3, 2, 1), (1, 1, 4, 2, 2), (2, 1, 5, 3, 2),
+    (2, 2, 2, 2, 2), (2, 3, 8, 3, 1), (3, 2, 11, 5, 3), (2, 3, 7, 2, 3)])
 def _line_grad(inp, out, k, s):
     n_windows = out.shape[2]
     share = out.g / k
@@ -56,11 +52,9 @@ def _gap_conv(x, w, b, gap): return F.conv1d(x, w, b, dilation=gap)
 def _gap_args(N, C, F, W, k_w, gap):
     return torch.randn(N, C, W), torch.randn(F, C, k_w), torch.randn(F), gap
 
-_GAPS = [(1, 1, 1, 1, 1, 1), (1, 1, 1, 3, 2, 1), (1, 1, 1, 3, 2, 2), (2, 1, 1, 4, 2, 1),
-         (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 11, 3, 4), (3, 3, 3, 9, 3, 3)]
-
-# %% ../../nbs/answers_11_conv.ipynb #185f7220
-@Gradient('11.4', _gap_args, _gap_conv, _GAPS)
+@Gradient('11.4', _gap_args, _gap_conv, [
+    (1, 1, 1, 1, 1, 1), (1, 1, 1, 3, 2, 1), (1, 1, 1, 3, 2, 2), (2, 1, 1, 4, 2, 1),
+    (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 11, 3, 4), (3, 3, 3, 9, 3, 3)])
 def _gap_conv_grad(inp, out, w, b, gap):
     k = w.shape[2]
     n_places = out.shape[2]

@@ -13,11 +13,8 @@ from ..checker import Function, Paper, Slip
 # %% ../../nbs/answers_02_gradcheck.ipynb #13936ebb
 @Paper('02.1')
 def _cube():
-    x = 2
-    h = 0.7
-    up = (x + h)**3
-    here = x**3
-    down = (x - h)**3
+    x,h = 2, 0.7
+    up,here,down = (x + h)**3, x**3, (x - h)**3
     one_side = (up - here) / h
     central = (up - down) / (2*h)
     return dict(one_side=one_side, central=central)
@@ -71,12 +68,10 @@ class _Bumpy:
         return (self.a * x**3).sum() + x.sum()**2
     def __repr__(self): return f'({self.a} * x**3).sum() + x.sum()**2'
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #ec0f0f8c
 def _along(N, d=0, m=0):
     x,g,v = (torch.randn([n for n in (N, d, m) if n]) for _ in range(3))
     return _Bumpy(), x, g, v, round(0.05 + 0.1 * torch.rand(()).item(), 3)
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #a0d0ed7a
 @Function('02.4', _along, [1, 2, (2, 1), (2, 2), (3, 2), (3, 5), (2, 3, 4)],
           returns=('measured', 'predicted'), kept=('x',))
 def _slopes(f, x, g, v, h):

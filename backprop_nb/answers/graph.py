@@ -45,22 +45,19 @@ def _twice_used(k, power, passed):
     if passed: out.backward(3.)
     return out, passed
 
-# %% ../../nbs/answers_00_graph.ipynb #e100c8eb
-_FRESH = 'it goes wrong on Values that no pass has been through; their .g is None'
-
 def _walked(backward, args, upstream):
     "The gradients after the pass."
     out,passed = args
     try: backward(out)
     except TypeError:
         if passed: raise
-        raise Slip('odd', _FRESH) from None
+        raise Slip('odd', 'it goes wrong on Values that no pass has been through; their .g is '
+                          'None') from None
     return {f'{v.label}.g': v.g for v in out.nodes()[::-1] if v.label}
 
 # %% ../../nbs/answers_00_graph.ipynb #90fb00af
-_WALKS = [(8, 2, True), (7, 2, True), (5, 1, True), (3, 2, True), (4, 1, True), (6, 2, False)]
-
-@Other('00.3', _walked, _twice_used, _WALKS, 'a function; hand in the function itself, by its name')
+@Other('00.3', _walked, _twice_used, wants='a function; hand in the function itself, by its name',
+       sizes=[(8, 2, True), (7, 2, True), (5, 1, True), (3, 2, True), (4, 1, True), (6, 2, False)])
 def _backward_pass(out):
     nodes = out.nodes()
     for v in nodes:

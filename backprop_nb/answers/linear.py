@@ -20,12 +20,9 @@ class _Shapes(Paper):
                 raise Slip('odd', f'{k} is {x}, a number; a shape is a tuple, and needs a comma')
         return super().run(got, args, *rest)
 
-# %% ../../nbs/answers_05_linear.ipynb #05-1-sol1
 @_Shapes('05.1')
 def _layer_shapes():
-    digits = 100
-    features = 30
-    neurons = 8
+    digits,features,neurons = 100, 30, 8
     w_g = features, neurons
     b_g = (neurons,)
     inp_g = digits, features

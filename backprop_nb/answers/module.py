@@ -9,7 +9,7 @@ __all__ = []
 from inspect import signature
 import torch
 from ..checker import (MISSING, NotWritten, Other, Paper, Slip, _close, _empty,
-                                 _lay, _no_return, _untouched, _found_g)
+                                 _no_return, _passed_back)
 from ..module import Lin, Module, Relu
 
 # %% ../../nbs/answers_07_module.ipynb #bd318792
@@ -30,19 +30,16 @@ def _second_backward():
     return dict(again=again, look=look, failed=failed, step=step)
 
 # %% ../../nbs/answers_07_module.ipynb #da547fb0
-_OUT_FIRST = 'bwd takes the input first, but Module calls bwd(out, *args): the output comes first'
-_THE_CLASS = 'check makes the layer by itself; hand in the class, and that a subclass of Module'
-
 def _own(answer):
     "The names that the answer's own Module knows: in chapter 07 it is the notebook's."
     own = [c for c in getattr(answer, '__mro__', ()) if c.__name__ == 'Module'] or [Module]
     return own[0].backward.__globals__
 
 def _made(answer, *args):
-    kind = _own(answer)['Module']
     if not hasattr(answer, 'bwd') or isinstance(answer, type):
-        if isinstance(made := answer(*args), kind): return made
-    raise Slip('odd', _THE_CLASS)
+        if isinstance(made := answer(*args), _own(answer)['Module']): return made
+    raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
+                      'Module')
 
 # %% ../../nbs/answers_07_module.ipynb #5e1f0a77
 def _of_autograd(upstream, inp, weights, forward):
@@ -56,21 +53,20 @@ def _of_autograd(upstream, inp, weights, forward):
 # %% ../../nbs/answers_07_module.ipynb #bc84ac34
 def _sent_back(module, upstream, inp, weights, right):
     "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
-    if 'out' in [*signature(module.bwd).parameters][1:]: raise Slip('odd', _OUT_FIRST)
+    if 'out' in [*signature(module.bwd).parameters][1:]:
+        raise Slip('odd', 'bwd takes the input first, but Module calls bwd(out, *args): the output '
+                          'comes first')
     held,out = {'inp': inp, **weights}, module(inp)
     if out is None or out is ...: _no_return(module.forward)
     if not _close(out, right['out']): return right | {'out': out} # then the way back says little
-    up = out.g = upstream(out)
-    laid = _lay(held)
-    with _untouched(**held, **{'out.g': up}): module.bwd(out, inp)
-    if out.g is not up: raise Slip('wrote into an input', 'out.g')
-    grads = dict.fromkeys(held, MISSING) | _found_g(held, laid)
+    found = _passed_back(lambda: module.bwd(out, inp), out, upstream, held)[1]
+    grads = dict.fromkeys(held, MISSING) | found
     left = [held[n] for n,g in grads.items() if g is MISSING]
     if left and _empty(module.bwd): raise NotWritten
     if left and left[0].grad is not None: raise Slip('grad', '')
     names = {id(t): n for n,t in weights.items()}
-    found = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
-    return {'out': out, **{f'{n}.g': g for n,g in grads.items()}, 'parameters()': found or 'none'}
+    params = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
+    return {'out': out, **{f'{n}.g': g for n,g in grads.items()}, 'parameters()': params or 'none'}
 
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/answers_03_mse.ipynb #mse-exp
 import torch
+import torch.nn.functional as F
 from ..checker import Gradient, Paper
 
 # %% ../../nbs/answers_03_mse.ipynb #03-1-sol0
@@ -27,9 +28,8 @@ def _guesses(N):
     inp[4:] *= 500
     return inp, targ
 
-def _l1(inp, targ): return (inp - targ[:,None]).abs().mean()
+def _l1(inp, targ): return F.l1_loss(inp, targ[:,None])
 
-# %% ../../nbs/answers_03_mse.ipynb #03-2-sol1
 @Gradient('03.2', _guesses, _l1, _LOSS_SIZES, alone=True)
 def _l1_grad(inp, targ, out=None):
     up = 1. if out is None else out.g
@@ -51,9 +51,7 @@ def _weighted_mse_grad(inp, targ, c, out=None):
     inp.g = up * 2 * weight * miss / total
 
 # %% ../../nbs/answers_03_mse.ipynb #03-4-sol0
-def _huber(inp, targ, delta):
-    e = (inp - targ[:,None]).abs()
-    return torch.where(e <= delta, e**2 / 2, delta * (e - delta/2)).mean()
+def _huber(inp, targ, delta): return F.huber_loss(inp, targ[:,None], delta=delta)
 
 def _misses(N):
     "Misses on both sides of delta, many of them close to it."

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/answers_04_relu.ipynb #5f277479
 import torch
+import torch.nn.functional as F
 from ..checker import Gradient, Paper
 
 # %% ../../nbs/answers_04_relu.ipynb #ad8c38d6
@@ -18,31 +19,25 @@ def _jacobian_counted():
     return dict(entries=entries, not_zero=not_zero)
 
 # %% ../../nbs/answers_04_relu.ipynb #d590f905
-def _leaky(inp, slope): return torch.where(inp > 0, inp, slope * inp)
-
-@Gradient('04.2', lambda N, m: (torch.randn(N, m), torch.rand(()).item()), _leaky)
+@Gradient('04.2', lambda N, m: (torch.randn(N, m), torch.rand(()).item()), F.leaky_relu)
 def _leaky_relu_grad(inp, out, slope):
     is_open = inp > 0
     rate = torch.where(is_open, torch.ones_like(inp), slope)
     inp.g = rate * out.g
 
 # %% ../../nbs/answers_04_relu.ipynb #3b3515f9
-def _relu6(inp): return inp.clamp(0, 6)
-
 def _two_kinks(N, m):
     "Numbers near both kinks, above and below, and others."
     near = torch.tensor([0., 6.])[torch.randint(2, (N, m))] + 0.1 * torch.randn(N, m)
     return (torch.where(torch.rand(N, m) < 0.5, near, 6 * torch.randn(N, m)),)
 
-@Gradient('04.3', _two_kinks, _relu6)
+@Gradient('04.3', _two_kinks, F.relu6)
 def _relu6_grad(inp, out):
     is_open = (inp > 0) & (inp < 6)
     inp.g = out.g * is_open
 
 # %% ../../nbs/answers_04_relu.ipynb #19ab0305
-def _softplus(inp): return torch.log(1 + inp.exp())
-
-@Gradient('04.4', 'N m', _softplus)
+@Gradient('04.4', 'N m', F.softplus)
 def _softplus_grad(inp, out):
     rate = 1 - (-out).exp()
     inp.g = rate * out.g

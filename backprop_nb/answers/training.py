@@ -33,7 +33,6 @@ def _adam_args(N, d, m):
     if N == 1: mean,squares = torch.zeros(2, d, m)
     return p, g, mean, squares, N, *settings
 
-# %% ../../nbs/answers_10_training.ipynb #9cbac791
 @Function('10.2', _adam_args, returns=('p', 'm', 'v'))
 def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     m_next = b1*m + (1 - b1)*g
@@ -44,17 +43,15 @@ def _adam_step(p, g, m, v, t, lr=0.1, b1=0.9, b2=0.999, eps=0.01):
     return p - step, m_next, v_next
 
 # %% ../../nbs/answers_10_training.ipynb #644363d6
-_CLIPS = [(1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10),
-          (3, 3, 2), (4, 2, 7), (2, 2, 0), (6, 8, 4)]
-
 def _to_clip(d, m, short):
     "The limit is about `short` tenths of the length, on either side of it; once all is 0."
     a,b = 10 * torch.randn(d, m), 10 * torch.randn(m).abs()
     if not short: return torch.zeros(d, m), torch.zeros(m), 3.
     return a, b, round(short/10 * torch.cat([a.flatten(), b]).norm().item() * 0.98, 2)
 
-# %% ../../nbs/answers_10_training.ipynb #a044d803
-@Function('10.3', _to_clip, _CLIPS, returns=('a', 'b'))
+@Function('10.3', _to_clip, [
+    (1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10), (3, 3, 2),
+    (4, 2, 7), (2, 2, 0), (6, 8, 4)], returns=('a', 'b'))
 def _clip(a, b, most):
     length = (a.square().sum() + b.square().sum()).sqrt()
     scale = min(1, most / length)
