@@ -363,7 +363,7 @@ def _first_off(t, x, ks, err, tol, most, excused):
 
 def _wrong(name, x, k, got, wanted, err, more=''):
     "What is said of a wrong gradient."
-    return (f'{name}.g is wrong at {[*_index(k, x.shape)]}: backward gives {got:.6g}, '
+    return (f'{name}.g is wrong at {[*_index(k, x.shape)]}: backward gives {got + 0.:.6g}, '
             f'{wanted} (relative error {err:.2g}){more}')
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b

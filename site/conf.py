@@ -22,6 +22,7 @@ myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence']
 myst_dmath_double_inline, myst_heading_anchors = True, 3
 
 autodoc_member_order, autodoc_typehints_format, add_module_names = 'bysource', 'short', False
+autodoc_preserve_defaults = True
 toc_object_entries_show_parents, python_use_unqualified_type_names = 'hide', True
 
 # the site brings all that it shows; TeX that is wrong is marked in the page, where a test finds it

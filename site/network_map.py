@@ -6,7 +6,8 @@ W, H = 86, 54  # width and height of a box
 TALL = 162     # height of the whole
 
 def text(x, y, words, kind='', anchor='middle'):
-    "A line of text at x, y; `Z_1` gets a subscript."
+    "A line of text at x, y; `Z_1` gets a subscript, `\\gamma` is a letter."
+    words = words.replace(r'\gamma', 'γ').replace(r'\beta', 'β')
     name, _, rest = words.partition('_')
     if rest:
         words = (f'{name}<tspan dy="3" font-size="75%">{rest[0]}</tspan>'
@@ -24,8 +25,8 @@ def arrow(x, y, u, v, kind=''):
 def box(x, y, name, chapter, page, lit):
     "The box of one operation, its left upper corner at x, y: a link to its chapter."
     words = name.rstrip('12').split('_', 1)
-    op = ''.join(text(x + W/2, y + 22 - 7*(len(words) - 1) + 14*i, w, 'op')
-                 for i, w in enumerate(words))
+    op = ''.join(text(x + W/2, y + 22 - 7*(len(words) - 1) + 14*i, w,
+                      'op long' if len(w) > 8 else 'op') for i, w in enumerate(words))
     label = f"{' '.join(words)}, chapter {chapter}{', where we are' if lit else ''}"
     return (f'<a href="{page}.html" class="{"box lit" if lit else "box"}" aria-label="{label}">'
             f'<rect x="{x:g}" y="{y:g}" width="{W}" height="{H}" rx="5"/>{op}'
@@ -40,9 +41,11 @@ def params(x, y, rows):
                   text(x + 5, up + 14 + 16*i, f'{name}.g', 'grad', 'start')]
     return ''.join(drawn)
 
-def both_ways(x, u, y):
-    "The arrows of value and gradient between x and u, beside a box at y."
-    return arrow(x, y + 20, u, y + 20) + arrow(u, y + 34, x, y + 34, 'grad')
+def both_ways(x, u, y, name):
+    """The arrows of value and gradient between x and u, beside a box at y, and in front of the box
+    `name`. In front of an embedding stand whole numbers, which have no gradient."""
+    back = '' if name == 'embedding' else arrow(u, y + 34, x, y + 34, 'grad')
+    return arrow(x, y + 20, u, y + 20) + back
 
 def halves(shape) -> list:
     "A shape in one line, a long one in two: `(N, 8, 28, 28)`."
@@ -53,11 +56,12 @@ def wide(rows, lit, pages):
     "The whole network in one row, with values and shapes: what is drawn, width and height."
     gap, y, drawn = 12 + 6*max(len(s) for row in rows for s in halves(row[3])), 44, []
     for k, (name, chapter, out, shape, *extra) in enumerate(rows):
-        x, lines = 2 + k*(W + gap), halves(shape)
+        x, lines, then = 2 + k*(W + gap), halves(shape), rows[k + 1][0] if rows[k + 1:] else ''
         mid = x + W + gap/2
         drawn += [box(x, y, name, chapter, pages[chapter], name in lit),
-                  both_ways(x + W + 3, x + W + gap - 3, y), text(mid, y + 49, f'{out}.g', 'grad'),
+                  both_ways(x + W + 3, x + W + gap - 3, y, then),
                   text(mid, y + 8 - 14*len(lines), out, 'value')]
+        if then != 'embedding': drawn.append(text(mid, y + 49, f'{out}.g', 'grad'))
         drawn += [text(mid, y + 21 + 12*(i - len(lines)), s, 'shape') for i, s in enumerate(lines)]
         if extra: drawn.append(params(x + W/2, y + H, extra))
     drawn += [arrow(x + W/2, y + H + 24, x + W/2, y + H + 2), text(x + W/2, y + H + 38, 'y (N,)')]
@@ -70,7 +74,7 @@ def small(rows, lit, pages):
     for k, (name, chapter, *_) in enumerate(rows):
         x, y = 2 + gap*(lines > 1) + k % per*(W + gap), 2 + k//per*(H + 14)
         drawn.append(box(x, y, name, chapter, pages[chapter], name in lit))
-        if k: drawn.append(both_ways(x - gap + 1, x - 1, y))
+        if k: drawn.append(both_ways(x - gap + 1, x - 1, y, name))
     return drawn, 2 + gap*(lines > 1) + per*(W + gap) - gap + 2, lines*(H + 14) - 10
 
 def network_map(

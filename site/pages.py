@@ -137,7 +137,7 @@ def coded(c, before, after, names, pages) -> list:
     widths = [o.metadata.get('image/png', {}).get('width', 0)
               for o in c.outputs if 'image/png' in o.get('data', {})]
     if widths:
-        kinds = ['wide'] * (max(widths) > 480) + ['paper'] * keeps_paper(c, before, after)
+        kinds = ['wide'] * (max(widths) > 500) + ['paper'] * keeps_paper(c, before, after)
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
     if says := summary(c.source): fold(c, says)
     c.source = MARKS.sub('', c.source)
@@ -149,7 +149,7 @@ def page(nb, name, names, pages):
     "The notebook `nb` as it is on the page `name`; `names` has the anchor of each public name."
     cells = [c for c in nb.cells if not dropped(c)]
     sections = [i for i, c in enumerate(cells)
-                if c.cell_type == 'markdown' and c.source.startswith('## ')]
+                if c.cell_type == 'markdown' and re.search('^## ', c.source, re.M)]
     at = sections[0] if sections else len(cells)
     network = None, 'regression'
     if name[:2].isdigit():

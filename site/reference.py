@@ -32,7 +32,9 @@ def source(homes, titles) -> str:
     return '\n\n'.join(parts) + '\n'
 
 def rst(text, names) -> str:
-    "A docstring as reStructuredText: names in backticks are linked, other backticks are code."
+    """A docstring as reStructuredText: names in backticks are linked, other backticks are code, and
+    so are short words in quotes."""
+    text = re.sub(r"(?<![\w`])'([\w.]+)'(?![\w`])", r"`'\1'`", text)
     def code(m):
         if not m[1]: return '\\' + m[0]
         end = '\\ ' if m[2] else ''  # between markup and a letter

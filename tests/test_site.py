@@ -101,6 +101,12 @@ def test_reference_and_notebooks_lead_to_each_other(site):
     some = {'relu', 'relu_grad', 'check_grads', 'Value', 'Model', 'fit', 'conv2d'}
     assert some <= {u.split('#def-')[1] for u in there}
 
+def test_signs_are_no_marks(site):
+    "Nowhere have `*` or `__` in a sum or a name been taken for marks of Markdown."
+    wrong = r'(?<=[\w)\]])<(?:strong|em)>|</(?:strong|em)>(?=\w)|<strong>init</strong>'
+    pages = {p.name: p.read_text('utf-8') for p in site.glob('*.html')}
+    assert [name for name, text in pages.items() if re.search(wrong, text)] == []
+
 def compressed(path):
     data = path.read_bytes()
     return len(data if path.suffix in ('.png', '.woff2') else gzip.compress(data))

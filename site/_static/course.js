@@ -16,14 +16,29 @@ function keepSigns(piece) {
 }
 
 function mayBreak(word, after) {
-  const parts = word.textContent.split(after);
-  word.replaceChildren(...parts.flatMap(part => [part, document.createElement('wbr')]));
+  const whole = part => {  // an arrow is one sign
+    const all = document.createElement('span');
+    all.className = 'together';
+    all.textContent = part;
+    return part.includes('->') ? all : part;
+  };
+  word.replaceChildren(...word.textContent.split(after).flatMap(
+    part => [whole(part), document.createElement('wbr')]));
+}
+
+// The brackets of a shape, (N, T, d), stay on one line.
+function keepShapes(cell) {
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('code'))
+    texts.currentNode.data = texts.currentNode.data.replace(
+      /\([\w\u2026,. ]{1,16}\)/g, shape => shape.includes(',') ? shape.replaceAll(' ', '\u00a0') : shape);
 }
 
 window.addEventListener('load', async () => {
   for (const word of document.querySelectorAll('.bd-sidebar-secondary code .pre')) mayBreak(word, /(?<=_)/);
   for (const word of document.querySelectorAll('td code .pre'))
-    if (word.textContent.length > 20) mayBreak(word, /(?<=[.,(=_])/);
+    if (word.textContent.length > 20) mayBreak(word, /(?<=[.,(])|(?<=\w{8}_)(?=\w{3})/);
+  document.querySelectorAll('td').forEach(keepShapes);
   for (const code of document.querySelectorAll('code.literal'))
     if (code.textContent.length <= 20) {
       const link = code.closest('a');
@@ -35,9 +50,14 @@ window.addEventListener('load', async () => {
   document.querySelectorAll('mjx-container[display="true"]').forEach(f => stops.observe(f));
 });
 
-// Of the formulas, the Tab key stops at those that scroll, as long as they do.
+// A formula that is a few pixels too wide is drawn a little smaller. Of the others, the Tab key stops
+// at those that scroll, as long as they do.
 const stops = new ResizeObserver(seen => {
-  for (const { target: f } of seen) f.tabIndex = f.scrollWidth > f.clientWidth ? 0 : -1;
+  for (const { target: f } of seen) {
+    const svg = f.querySelector('svg'), more = f.scrollWidth - f.clientWidth;
+    if (svg && more > 0 && more <= 16) svg.style.maxWidth = '100%';
+    f.tabIndex = f.scrollWidth > f.clientWidth ? 0 : -1;
+  }
 });
 
 // What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
