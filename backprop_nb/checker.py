@@ -714,5 +714,6 @@ def _find(name):
     "The exercise of that name."
     if name not in EXERCISES: _open_books()
     if name not in EXERCISES:
-        raise RangeError(f'no exercise {name!r}, want one of {", ".join(sorted(EXERCISES))}')
+        known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'
+        raise RangeError(f'no exercise {name!r}, want one of {known}')
     return EXERCISES[name]

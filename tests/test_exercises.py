@@ -157,6 +157,11 @@ def test_a_gradient_that_no_layer_has_written():
 
 NAME = '04.2'
 
+def test_the_checker_alone_says_what_to_import():
+    code = "from backprop_nb.checker import diagnose; diagnose('04.1', 1)"
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert "no exercise '04.1', want one of those that backprop_nb.exercises brings" in run.stderr
+
 def test_the_command_for_handouts(tmp_path):
     text = '\n'.join(c.source for c in nbformat.read(ROOT/'nbs'/'teachers.ipynb', 4).cells)
     command = re.search(r'^jupyter nbconvert (?:.*\\\n)*.*', text, re.M)[0]
