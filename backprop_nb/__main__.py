@@ -6,17 +6,21 @@
 __all__ = ['worst_error', 'model_errors', 'network', 'as_images', 'gradient_table', 'save_picture', 'main']
 
 # %% ../nbs/demo.ipynb #5a292f1e
-import argparse, json, math, os, sys
+import argparse, json, math, os, signal, sys
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from .progress import _command, _excepthook
-if __name__ == '__main__' and __spec__: sys.excepthook = _excepthook    # PyTorch takes seconds
+if __name__ == '__main__' and __spec__: sys.excepthook = _excepthook
+_loads = __name__ == '__main__' and __spec__ and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+if _loads: signal.signal(signal.SIGINT, signal.SIG_DFL)     # PyTorch takes seconds, and may abort
 import torch
 from torch.utils.data import TensorDataset
 from .all import *
 from .gradcheck import _rel_err
 from .training import _digest, _put
+if _loads: signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # %% ../nbs/demo.ipynb #63bd0619
 def worst_error(op:Op, # the operation

@@ -29,7 +29,7 @@ _BOOKS.append(_answers)
 # %% ../nbs/exercises.ipynb #3dbd2476
 _place, _unsaved = {}, {}
 
-def keep_progress(path=None, # a file or a folder; default: see below
+def keep_progress(path=None, # a file or a folder; default: as told here
                  )->Path: # the file
     """Choose the file in which progress is kept, for this session, and return it.
 

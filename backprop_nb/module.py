@@ -228,7 +228,8 @@ class Module(_Watcher):
         "Run `forward`, and remember arguments and output for `backward`."
         self._note(*args, self._run(*args))
         return self.out
-    def backward(self, input_grad:bool=True)->None: # whether the input's gradient is wanted
+    def backward(self, input_grad:bool=True, # whether the input's gradient is wanted
+                )->None:
         "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
@@ -363,8 +364,7 @@ class Model(_Layered):
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
     def __init__(self, layers:list, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
-        self.layers,self.loss = layers,loss
-        _settle(self)
+        self.layers,self.loss = layers,loss; _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:
         "The loss for inputs `x` (N, d) and targets `targ`."
         for layer in _settled(self): x = layer._run(x)
@@ -374,7 +374,8 @@ class Model(_Layered):
         with _as_before(self):
             for layer in self.eval().layers: x = layer.forward(x)
         return x
-    def backward(self, input_grad:bool=False)->None: # whether the model's input gets its `.g`, too
+    def backward(self, input_grad:bool=False, # whether the model's input gets its `.g`, too
+                )->None:
         "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
         super().backward(input_grad)
     def bwd(self, out, x, targ):

@@ -78,7 +78,7 @@ def fits(name:str, # who is asking, for the error message
     After the name of a tensor come its axes: letters, which mean the same size wherever they
     stand; numbers; `...` for any axes, the same ones wherever it stands. Then its kind, where it
     is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
-    Between ` | ` stand the ways to fit. Raises `TypeError` for what is no tensor, a sparse one or
+    Between `|` stand the ways to fit. Raises `TypeError` for what is no tensor, a sparse one or
     one of another dtype, `ValueError` for another shape, and for a tensor in two roles where both
     get a gradient."""
     for fit in () if _compiling() else _TESTS[spec]:
@@ -219,7 +219,8 @@ class Draw:
         "How long the axis `letter` is: the largest number up to `most` that no other axis has."
         free = [n for n in range(1, most + 1) if n not in self.sizes.values()]
         return self.sizes.setdefault(letter, max(free, default=most))
-    def shape(self, axes:str)->list: # letters with spaces between them
+    def shape(self, axes:str, # letters with spaces between them
+             )->list:
         "The sizes of the axes; `...` stands for three axes."
         axes = axes.replace('...', 'rest1 rest2 rest3').split()
         return [int(a) if a.isdigit() else self.size(a) for a in axes]

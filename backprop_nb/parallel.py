@@ -154,7 +154,8 @@ class Parallel(Model):
         self.n = len(x)
         self.total, = all_mean([super().__call__(x, targ)], self.n)
         return self.total
-    def backward(self, input_grad:bool=False)->None: # whether this rank's input gets its `.g`, too
+    def backward(self, input_grad:bool=False, # whether this rank's input gets its `.g`, too
+                )->None:
         "Fill `.g` of every parameter, the same on all ranks."
         # what has been put on the loss in place of 1, as in chapter 18, goes to this rank's own
         if getattr(self, 'total', self.out) is not self.out and hasattr(self.total, 'g'):
@@ -190,8 +191,8 @@ class Sharded:
         self.size = -(-sum(p.numel() for p in self.params) // ranks)        # rounded up
         self.piece = _end_to_end(self.params, self.size)[rank].clone()
         self.opt = make([self.piece], **settings)
-    def step(self, n:int)->None: # how many examples `.g` is a mean over; 0 where there are none
-        "Sum the gradients, each piece where it belongs; step it; hand the new parameters round."
+    def step(self, n:int)->None:
+        "With `.g` the mean over `n` examples (0 for none): sum it, step this piece, share the new."
         n,rank = _whole('Sharded: n', n), place()[0]
         grads,wrong = _grads_of('Sharded', self.params, n)
         N = _roll_call('Sharded', grads, n, wrong)

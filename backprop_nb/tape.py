@@ -85,7 +85,8 @@ class Var(_Remembers):
     """A tensor that remembers what it was made of; see `record`.
 
     `backward` adds to `.g` of everything that it was made of; `zero` takes the gradient away."""
-    def backward(self, up:Tensor|None=None)->None: # what arrives; default: 1 for a single number
+    def backward(self, up:Tensor|None=None, # what arrives; default: 1 for a single number
+                )->None:
         """Add the gradients of this pass to all `.g`. Raises `RuntimeError` where a tensor was
         changed in place since, and what `upstream` and the gradient functions raise."""
         out = _view(self.data)

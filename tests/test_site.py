@@ -145,7 +145,7 @@ def test_the_front_page_begins_with_results_and_three_ways(site):
     text = (site/'index.html').read_text('utf-8')
     text = text[text.index('<h1>'):]
     order = [text.index(x) for x in ('<img', 'Start with chapter 00', '>Play<', '>Colab<',
-                                     'id="start"', how_long(), 'network-map')]
+                                     how_long(), 'id="start"', 'network-map')]
     assert order == sorted(order) and '<div class="cell_input' not in text[:order[-1]]
 
 def asked_in(nb): return EXERCISE.findall('\n\n'.join(nb.markdown))
