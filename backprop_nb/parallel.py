@@ -192,7 +192,7 @@ class Sharded:
         self.piece = _end_to_end(self.params, self.size)[rank].clone()
         self.opt = make([self.piece], **settings)
     def step(self, n:int)->None:
-        "With `.g` the mean over `n` examples (0 for none): sum it, step this piece, share the new."
+        "Sum the gradients, each a mean over `n` examples (0: none); step a piece; hand all round."
         n,rank = _whole('Sharded: n', n), place()[0]
         grads,wrong = _grads_of('Sharded', self.params, n)
         N = _roll_call('Sharded', grads, n, wrong)

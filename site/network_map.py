@@ -94,4 +94,5 @@ def network_map(
                     f'aria-label="{title}" style="max-width: {1.1*width:.0f}px">'
                     f'<title>{title}</title>{"".join(drawn)}</svg>')
     # what is a headerlink does not show up in the results of a search
-    return f'<div class="network-map headerlink">{"".join(svgs)}</div>'
+    whole = ' whole' * (lit == set(names))
+    return f'<div class="network-map headerlink{whole}">{"".join(svgs)}</div>'
