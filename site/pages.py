@@ -90,6 +90,10 @@ def places(added, names) -> str:
     marks = ''.join(f'<span id="def-{n}"></span>' for n in added)
     return f'<p class="defined headerlink">{marks}in the package: {links}</p>'
 
+def defined(c) -> list:
+    "The functions and classes that a cell defines."
+    return [s.name for s in tree(c) if isinstance(s, (ast.FunctionDef, ast.ClassDef))]
+
 def fold(c, says):
     "Fold the code of a cell behind the words `says`, which begin with Show."
     c.metadata['tags'] = ['hide-input']
@@ -139,7 +143,7 @@ def coded(c, before, after, names, pages) -> list:
     if widths:
         kinds = ['wide'] * (max(widths) > 500) + ['paper'] * keeps_paper(c, before, after)
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
-    if says := summary(c.source): fold(c, says)
+    if says := summary(c.source): fold(c, ': '.join(filter(None, [says, ', '.join(defined(c)[:2])])))
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (

@@ -26,19 +26,20 @@ function mayBreak(word, after) {
     part => [whole(part), document.createElement('wbr')]));
 }
 
-// The brackets of a shape, (N, T, d), stay on one line.
-function keepShapes(cell) {
-  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('code'))
+// In texts that are neither code nor mathematics, what `pattern` finds stays on one line.
+function keepWhole(place, pattern) {
+  const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('code, .math'))
     texts.currentNode.data = texts.currentNode.data.replace(
-      /\([\w\u2026,. ]{1,16}\)/g, shape => shape.includes(',') ? shape.replaceAll(' ', '\u00a0') : shape);
+      pattern, found => found.replaceAll(' ', '\u00a0'));
 }
 
 window.addEventListener('load', async () => {
   for (const word of document.querySelectorAll('.bd-sidebar-secondary code .pre')) mayBreak(word, /(?<=_)/);
   for (const word of document.querySelectorAll('td code .pre'))
-    if (word.textContent.length > 20) mayBreak(word, /(?<=[.,(])|(?<=\w{8}_)(?=\w{3})/);
-  document.querySelectorAll('td').forEach(keepShapes);
+    if (word.textContent.length > 20) mayBreak(word, /(?<=\w{5}\.|\(|(?<!'[^',]*),)|(?<=\w{8}_)(?=\w{3})/);
+  document.querySelectorAll('td').forEach(e => keepWhole(e, /\((?=[^()]*,)[\w\u2026,. ]{1,16}\)/g));  // (N, T, d)
+  document.querySelectorAll('p, td, li, figcaption').forEach(e => keepWhole(e, /\d %/g));
   for (const code of document.querySelectorAll('code.literal'))
     if (code.textContent.length <= 20) {
       const link = code.closest('a');
