@@ -67,6 +67,15 @@ def linked(source, names) -> str:
     left_alone = r"```.*?```|\[[^]]*\]\([^)]*\)|^#+ [^\n]*$|PyTorch's(?: own)? `[^`]*`"
     return re.sub(left_alone + r'|(`(\w+(?:\(\))?)`)', link, source, flags=re.S | re.M)
 
+def roomy(source) -> str:
+    "Markdown whose formulas of several lines keep fractions and matrices apart."
+    inner = r'\\begin\{(bmatrix|cases)\}.*?\\end\{\1\}'  # GitHub's TeX has no lengths: only here
+    def room(lines):
+        if not re.search(r'frac|bmatrix', lines[0]): return lines[0]
+        return re.sub(inner + r'|\\\\', lambda m: m[0] if m[1] else r'\\[0.4em]', lines[0],
+                      flags=re.S)
+    return re.sub(r'\\begin\{aligned\}.*?\\end\{aligned\}', room, source, flags=re.S)
+
 def done(key, words='done') -> str:
     "A box to tick; the browser keeps what is ticked, by its key (course.js)."
     return (f'<label class="done"><input type="checkbox" data-done="{key}" disabled> '
@@ -143,7 +152,8 @@ def coded(c, before, after, names, pages) -> list:
     if widths:
         kinds = ['wide'] * (max(widths) > 500) + ['paper'] * keeps_paper(c, before, after)
         c.metadata['mystnb'] = {'image': {'alt': described(c, before), 'classes': ' '.join(kinds)}}
-    if says := summary(c.source): fold(c, ': '.join(filter(None, [says, ', '.join(defined(c)[:2])])))
+    if says := summary(c.source):
+        fold(c, ': '.join(filter(None, [says, ', '.join(defined(c)[:2])])))
     c.source = MARKS.sub('', c.source)
     if network: c.outputs = []
     return ([new_markdown_cell(places(added, names))] if added else []) + [c] + (
@@ -168,7 +178,7 @@ def page(nb, name, names, pages):
     for c, after in zip(shown, [*texts[1:], '']):
         if c.cell_type == 'code': out += coded(c, before, after, names, pages); continue
         before = c.source
-        c.source = BADGE.sub(run, linked(OTHER_BADGES.sub('', c.source), names))
+        c.source = BADGE.sub(run, linked(OTHER_BADGES.sub('', roomy(c.source)), names))
         if name[:2].isdigit(): c.source = your_turn(c.source, run)
         out.append(c)
     if name[:2].isdigit() and network:

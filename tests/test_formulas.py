@@ -139,7 +139,7 @@ def chapter_05():
              'bias': g['b'], 'one input': g['x'][i,j], 'input': g['x'],
              'weights, by broadcasting': g['w'], 'weights, by index': g['w'],
              'forward, examples in columns': out.t(), 'weights, examples in columns': g['w'].t(),
-             'bias, examples in columns': g['b'], 'input, examples in columns': g['x'].t()}
+             'bias, examples in columns': g['b'][:, None], 'input, examples in columns': g['x'].t()}
     return names, truth, dict(N=N, d=d, m=m)
 
 def chapter_06():

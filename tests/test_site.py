@@ -196,6 +196,7 @@ WIDE = '''() => [...document.querySelectorAll('div.cell_input pre')].filter(
     ).map(e => e.innerText.slice(0, 60))'''
 ERRORS = '[data-mjx-error]'
 TEX = "es => es.filter(e => !e.querySelector('mjx-container')).map(e => e.innerText)"
+FOREIGN, TEXTS = 'mjx-container svg text', 'es => es.map(e => e.textContent)'
 CUT = '''() => [...document.querySelectorAll('main span.math svg')].filter(
     e => e.getBoundingClientRect().right > e.closest('span.math').getBoundingClientRect().right + 1
     ).map(e => e.closest('section').id)'''
@@ -239,6 +240,7 @@ def troubles(tab, url) -> dict:
     found = {'logged': said, 'asked of others': asked}
     found['TeX'] = tab.eval_on_selector_all(ERRORS, 'es => es.map(e => e.dataset.mjxError)')
     found['TeX that is left'] = tab.eval_on_selector_all('.math', TEX)
+    found['letters that MathJax lacks'] = tab.eval_on_selector_all(FOREIGN, TEXTS)
     found['code that scrolls'] = tab.evaluate(WIDE)
     found['too wide at 1280'] = tab.evaluate(OUTSIDE)
     tab.set_viewport_size({'width': 390, 'height': 900})
@@ -264,12 +266,13 @@ def test_contrast_of_code(tab, address, scheme):
 
 def test_wrong_tex_is_seen(tab, address, site):
     text = (site/'notation.html').read_text('utf-8')
-    wrong = r'<p class="math">\(\undefinedmacro\) \(\frac{1\)</p>'
+    wrong = r'<p class="math">\(\undefinedmacro\) \(\frac{1\) \(\mathbb{1}\)</p>'
     text = text.replace('<h1>', wrong + '<h1>', 1)
     (site/'wrong.html').write_text(text, 'utf-8')
     visit(tab, f'{address}/wrong.html')
     (site/'wrong.html').unlink()
     assert len(tab.query_selector_all(ERRORS)) == 2
+    assert tab.eval_on_selector_all(FOREIGN, TEXTS)[-1] == '\U0001d7d9'
 
 def test_search(tab, address):
     visit(tab, f'{address}/index.html')
@@ -343,7 +346,7 @@ SCROLL = f"{STOPS}.filter(e => e.scrollWidth > e.clientWidth).length"
 
 def test_tab_goes_from_link_to_link(tab, address):
     "It stops at no formula but one that scrolls; each can be looked at closely."
-    visit(tab, f'{address}/05_linear.html')
+    visit(tab, f'{address}/06_network.html')
     tab.locator('mjx-container[tabindex="-1"]').first.wait_for()
     assert tab.locator('mjx-container').count() > 100
     assert tab.evaluate(f'{STOPS}.length') == tab.evaluate(SCROLL)
@@ -477,6 +480,17 @@ def test_folded_cell_unfolds(tab, address):
     tab.locator('details.hide summary').first.click()
     assert code.is_visible() and 'import' in code.inner_text()
 
+@pytest.mark.parametrize('name', [n for n in NAMES if n[:2].isdigit()])
+def test_a_fold_says_what_it_defines(site, name):
+    says = re.findall(r'<summary.*?>Show (.*?)</', (site/f'{name}.html').read_text('utf-8'))
+    named = [s for s in says if ': ' in s]
+    assert len({*named}) == len(named) and not [s for s in named if len(s) > 60]
+
+def test_lines_of_a_formula_keep_apart(site):
+    text = (site/'04_relu.html').read_text('utf-8')
+    assert r'\end{bmatrix} \\[0.4em] &amp;=' in text and r'0 &amp; 0 \\' + '\n' in text
+    assert r'[0.4em]' not in re.sub(r'(?s)\\begin\{aligned\}.*?\\end\{aligned\}', '', text)
+
 LOOSE = """[...document.querySelectorAll(
     'main p > :is(span.math, .together, a:has(code.together:only-child))')].map(
     e => [e.previousSibling?.data ?? '', e.nextSibling?.data ?? '']).filter(
@@ -489,6 +503,7 @@ def test_a_formula_or_code_keeps_its_signs(tab, address):
     tab.locator('.together mjx-container').first.wait_for()
     assert tab.evaluate(LOOSE) == []
     assert set(tab.eval_on_selector_all('main .together', LINES)) == {1}
+    assert not re.search(r'\d %', tab.locator('main article').inner_text())
 
 BELOW = "es => es.filter(e => !e.closest('article')).map(e => e.getAttribute('href'))"
 
