@@ -482,9 +482,9 @@ def _stories(ex, cases, names, wrong):
     return []
 
 # %% ../nbs/checker.ipynb #pairs
-def _two_rows(ex, cases, names, wrong, seconds=2):
-    "The two rows of the table that together give the numbers in every case."
-    found,end = [],time.thread_time() + seconds
+def _two_rows(ex, cases, names, wrong, end):
+    "The two rows of the table that together give the numbers in every case, if found by `end`."
+    found = []
     names = {*names} | cases[0].want.keys() - wrong            # what is right has to stay so
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
     for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
@@ -509,11 +509,12 @@ def _said(stories):
 # %% ../nbs/checker.ipynb #together
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
-    slips,said = [],[]
+    slips,said,end = [],[],time.thread_time() + 2
     each = [(n,) for n in wrong if not cases[0].lost(n)]
     for names in dict.fromkeys([(*wrong,), *each]):
         stories = _stories(ex, cases, names, wrong)
-        if not stories and not isinstance(ex, Paper): stories = _two_rows(ex, cases, names, wrong)
+        if not stories and not isinstance(ex, Paper):
+            stories = _two_rows(ex, cases, names, wrong, end)
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]

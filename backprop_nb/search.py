@@ -87,6 +87,17 @@ def copied(code:Code)->dict:
     return space
 
 # %% ../nbs/one_change.ipynb #05de9b54
+def in_order(edits, size, over):
+    "Edits as they are made, until the time is over; those that make the code longer come last."
+    longer = []
+    for e in edits:
+        if over(): return
+        if len(e.code) > size: longer.append(e)
+        else: yield e
+    for e in longer:
+        if over(): return
+        yield e
+
 def versions(code:Code,
              gives:Callable, # takes a version, says whether its numbers are those that are wanted
              over:Callable=lambda: False, # is the time over?
@@ -95,8 +106,7 @@ def versions(code:Code,
     found,space,size = [], copied(code), code.size
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for e in sorted(one_edit(code.text), key=lambda e: len(e.code) > size):
-            if over(): break
+        for e in in_order(one_edit(code.text), size, over):
             own = {**space}
             quietly(lambda: exec(compile(e.code, '<one change>', 'exec'), own), own)
             f = own.get(code.name)
