@@ -694,7 +694,7 @@ def _told_of(ex, answer, cases, wrong, search, say):
 def diagnose(name:str, # of the exercise, such as '04.1'
              answer, # the learner's function, or value
              search:bool=True, # look for the one thing that is wrong, where no slip explains it
-             say:Callable=lambda text: None, # for who waits for the search
+             say:Callable=lambda text: None, # takes what is said to who waits
             )->Verdict:
     """Run an answer in all cases of its exercise, and say which known slip explains its numbers.
 

@@ -134,7 +134,7 @@ def progress(chapter:str='', # such as '04'; default all chapters
     chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else chapter      # 4 is '04'
     done = _done()
     mine = {n: x for n,x in sorted(EXERCISES.items()) if n.startswith(chapter)}
-    for n,x in mine.items(): _say(f'{n}  {x.title:40}  {done.get(n, "open")}')
+    for n,x in mine.items(): _say(f'{n}  {done.get(n, "open"):10}  {x.title}')
     _say(f'{sum(n in done for n in mine)} of {len(mine)} done')
     left = [n for n in mine if n not in done]
     if chapter or not left: return

@@ -185,7 +185,7 @@ class Block(Module):
     "z = x + attention(norm(x)), then z + mlp(norm(z)): (N, T, width) -> (N, T, width)."
     def __init__(self, width:int, # features of a letter
                  heads:int=1, # of the attention; width is a multiple of it
-                 norm:str='layer', # or 'rms'
+                 norm:str='layer', # 'layer' or 'rms'
                  dropout:float=0.): # how probably a number of a branch is dropped in training
         make,wide = _norm_named('Block', norm), 4*_whole('Block: width', width, 1)
         self.attend = [make(width), Attention(width, heads), *_drops('Block', dropout)]
@@ -252,7 +252,7 @@ class GPT(_Wired):
                  layers:int, # how many blocks
                  tied:bool=True, # is the table of the scores that of the symbols?
                  dropout:float=0., # in training, of the sum with the places and in each branch
-                 norm:str='layer'): # or 'rms'
+                 norm:str='layer'): # 'layer' or 'rms'
         sizes = dict(vocab=vocab, context=context, width=width, layers=layers)
         vocab,self.context,width,layers = [_whole(f'GPT: {k}', n, 1) for k,n in sizes.items()]
         make,drops = _norm_and_tied(norm, tied), _drops('GPT', dropout)

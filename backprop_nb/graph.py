@@ -463,7 +463,7 @@ def _draw_flow(net, step, write, point):
 
 # %% ../nbs/00_graph.ipynb #48979e68
 def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'], or 'all'
-                 net:str='regression', # or 'binary', 'digits', 'conv', 'norm', 'names'
+                 net:str='regression', # 'binary', 'digits', 'conv', 'norm' or 'names'
                 )->None:
     """Draw a network of the course with the chapter of each box.
 

@@ -86,7 +86,7 @@ def copied(code:Code)->dict:
             with suppress(Exception): space[n] = copy.deepcopy(space[n], memo)
     return space
 
-# %% ../nbs/one_change.ipynb #05de9b54
+# %% ../nbs/one_change.ipynb #05de9b53
 def in_order(edits, size, over):
     "Edits as they are made, until the time is over; those that make the code longer come last."
     longer = []
@@ -98,6 +98,7 @@ def in_order(edits, size, over):
         if over(): return
         yield e
 
+# %% ../nbs/one_change.ipynb #05de9b54
 def versions(code:Code,
              gives:Callable, # takes a version, says whether its numbers are those that are wanted
              over:Callable=lambda: False, # is the time over?

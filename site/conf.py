@@ -101,5 +101,6 @@ def setup(app):
     app.connect('html-page-context', described)
     app.connect('source-read', read)
     app.connect('autodoc-process-docstring', reference.documented(homes, names, titles))
+    app.connect('autodoc-process-signature', reference.signed)
     app.connect('autodoc-skip-member', reference.skip)
     return {'parallel_read_safe': True}

@@ -61,6 +61,10 @@ def documented(homes, names, titles):
             lines += ['', f'Defined in `{titles[home]} <{home}.html#def-{rest[0]}>`__.', '']
     return process
 
+def signed(app, what, name, obj, options, args, returns):
+    "The signature, with a new list for what a dataclass makes anew."
+    return args and args.replace('<factory>', '[]'), returns
+
 def skip(app, what, name, obj, skipped, options):
     "The handler of `autodoc-skip-member`: fields of a NamedTuple say nothing of themselves."
     return True if (getattr(obj, '__doc__', '') or '').startswith('Alias for field') else None

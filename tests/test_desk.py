@@ -35,7 +35,7 @@ def test_progress_is_kept(place, capsys):
     check(NAME, lambda *args: None)  # what is done stays done
     progress(NAME[:2])
     said = lines(capsys)
-    assert any(x.startswith(NAME) and x.endswith(day) for x in said)
+    assert any(x.startswith(f'{NAME}  {day}') for x in said)
     assert said[-1] == f'1 of {sum(n.startswith(NAME[:2]) for n in ALL)} done'
     assert in_folder(place.parent) == [place.name]
 
@@ -52,7 +52,7 @@ FOREIGN = {
 def test_ours_is_read(place, capsys, raw):
     place.write_bytes(raw)
     progress('04')
-    assert place.read_bytes() == raw and lines(capsys)[0].endswith(DAY)
+    assert place.read_bytes() == raw and lines(capsys)[0].startswith(f'04.1  {DAY}')
     check(NAME, right())
     assert {**noted(place), NAME: 0} == {'04.1': DAY, NAME: 0} and len(lines(capsys)) == 1
 

@@ -37,7 +37,7 @@ function keepWhole(place, pattern) {
 window.addEventListener('load', async () => {
   for (const word of document.querySelectorAll('.bd-sidebar-secondary code .pre')) mayBreak(word, /(?<=_)/);
   for (const word of document.querySelectorAll('td code .pre'))
-    if (word.textContent.length > 20) mayBreak(word, /(?<=\w{5}\.|\((?!\))|(?<!'[^',]*),)|(?<=\w{8}_)(?=\w{3})/);
+    if (word.textContent.length > (word.closest('.answer') ? 12 : 20)) mayBreak(word, /(?<=\w{5}\.|\((?!\))|(?<!'[^',]*),)|(?<=\w{8}_)(?=\w{3})/);
   document.querySelectorAll('td').forEach(e => keepWhole(e, /\((?=[^()]*,)[\w\u2026,. ]{1,16}\)/g));  // (N, T, d)
   document.querySelectorAll('p, td, li, figcaption').forEach(e => keepWhole(e, /\d %|\w [-+] \w/g));
   for (const code of document.querySelectorAll('code.literal'))
@@ -45,7 +45,8 @@ window.addEventListener('load', async () => {
       const link = code.closest('a');
       code.classList.add('together');
       keepSigns(link?.textContent === code.textContent ? link : code);
-    }
+    } else if (!code.lastElementChild?.textContent.includes('-'))  // then the sign behind it stays
+      code.lastElementChild?.style.setProperty('display', 'inline');
   await window.MathJax?.startup?.promise;
   document.querySelectorAll('span.math').forEach(keepSigns);
   document.querySelectorAll('mjx-container[display="true"]').forEach(f => stops.observe(f));
