@@ -79,8 +79,8 @@ def chapter_00():
         'product': local(lambda a, b: a*b, a, b), 'quotient': local(lambda a, b: a/b, a, b),
         'power': local(lambda a: a**n, a), 'exponential': local(torch.exp, a),
         'logarithm': local(torch.log, a), 'tanh': local(torch.tanh, a),
-        'sigmoid': local(torch.sigmoid, a), 'rectifier': local(torch.relu, sign * a)}
-    own = {'one more use': dict(a=more), 'rectifier': dict(a=sign * a)}
+        'sigmoid': local(torch.sigmoid, a), 'ReLU': local(torch.relu, sign * a)}
+    own = {'one more use': dict(a=more), 'ReLU': dict(a=sign * a)}
     return names, truth, {}, own
 
 def chapter_01():
@@ -90,7 +90,7 @@ def chapter_01():
     truth = {'ink': torch.tensor([[v / 255 for v in row] for row in bytes.tolist()]),
              'a pixel': x.view(N, 28, 28)[i, r, c],
              'the average digit of class $k$': sum(x[n] for n in range(N) if y[n] == k) / 10,
-             'a step in the rows of an epoch': lambda at: len({*at.tolist()} & {*range(N)}) == 64}
+             'a batch of an epoch': lambda at: len({*at.tolist()} & {*range(N)}) == 64}
     return named(bytes=bytes, x=x, y=y, N=N, i=i, r=r, c=c, k=k), truth, dict(d=d)
 
 def chapter_02():
@@ -125,7 +125,7 @@ def chapter_04():
     out = inp.relu()
     g = grads((out * up).sum(), z=inp)['z']
     J = torch.autograd.functional.jacobian(torch.relu, inp).view(N*m, N*m)
-    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'Jacobian, never built': J}
+    truth = {'forward': out, 'one entry': g[i,k], 'all entries': g, 'Jacobian, to think with': J}
     return named(inp=inp, out=(out, up), i=i, k=k), truth, dict(N=N, m=m, Nm=N*m)
 
 def chapter_05():
