@@ -36,9 +36,10 @@ def bce(p:Tensor, # probabilities (N, 1), or any shape, from 0 to 1
        )->Tensor: # the loss, a single number
     """Binary cross-entropy over all entries, -1/N sum_i (y_i log p_i + (1 - y_i) log(1 - p_i)).
 
-    A logarithm is never taken as less than -100: `p` of exactly 0 or 1 costs 0 or 100, as in
-    PyTorch. `bce_with_logits` knows no such limit. Raises `ValueError` for shapes that would
-    broadcast and for values outside 0..1, `TypeError` for integer `p` and another float dtype."""
+    A logarithm is never taken as less than -100, as in PyTorch: with a target of 0 or 1 a `p` of
+    exactly 0 or 1 costs 0 or 100. `bce_with_logits` knows no such limit. Raises `ValueError` for
+    shapes that would broadcast and for values outside 0..1, `TypeError` for integer `p` and another
+    float dtype."""
     targ = _targets('bce', 'p', p, targ)
     _in_01('bce', p=p, targ=targ)
     return F.binary_cross_entropy(p, targ)

@@ -20,7 +20,7 @@ from .operation import _compiling, _number, _places, _shared, _whole
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
            )->Tensor: # weights of this shape, on the default device
-    """Normal random weights of variance 2 / fan-in, for layers that a `relu` follows.
+    """Normal random weights of variance 2 / fan-in, for layers behind a `relu`.
 
     The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
     Rectifiers (2015). Raises `ValueError` for shapes that are neither."""

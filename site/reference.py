@@ -22,9 +22,9 @@ def public_names(modules) -> dict:
 def source(homes, titles) -> str:
     "The page as Markdown, a section for each module of `homes`, {module: notebook}."
     parts = ['# Reference',
-             'Every public name of the package, in the order of the chapters; all of them come '
-             'with `from backprop_nb.all import *`. Shapes stand in brackets, `N` is the number '
-             'of examples.']
+             'Every public name of the package, in the order of the chapters; all but those of '
+             '`grade` come with `from backprop_nb.all import *`. Shapes stand in brackets, `N` is '
+             'the number of examples.']
     for m, home in homes.items():
         if not import_module(f'backprop_nb.{m}').__all__: continue  # nothing public
         parts += [f'## {m}', f'Derived, defined and checked in [{titles[home]}]({home}.ipynb).',
@@ -43,7 +43,8 @@ def rst(text, names) -> str:
 
 def parameters(obj, names) -> list:
     "The docments of a function, or of a class's `__init__`, as a list of fields."
-    try: docs = docments(obj.__init__ if inspect.isclass(obj) else obj, full=True)
+    f = obj.__init__ if inspect.isclass(obj) else obj
+    try: docs = docments(f, full=True, args_kwargs=True)
     except (TypeError, ValueError, OSError): return []
     fields = [(':return:' if k == 'return' else f':param {k}:', ' '.join(d.docment.split()))
               for k, d in docs.items() if d.docment]

@@ -31,7 +31,7 @@ function keepWhole(place, pattern) {
   const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('code, .math'))
     texts.currentNode.data = texts.currentNode.data.replace(
-      pattern, found => found.replaceAll(' ', '\u00a0'));
+      pattern, found => found.replaceAll(' ', '\u00a0').replaceAll('-', '-\u2060'));
 }
 
 window.addEventListener('load', async () => {
