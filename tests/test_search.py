@@ -1,10 +1,10 @@
 "The search finds the line of the one thing that is wrong, and leaves no trace."
-import linecache, sys
+import itertools, linecache, sys
 import pytest, torch
 from backprop_nb import exercises  # noqa: F401, it enters the exercises
 from backprop_nb.checker import diagnose
-from backprop_nb.faults import one_edit
-from backprop_nb.search import code_of, one_change, quietly, told, versions
+from backprop_nb.faults import Edit, one_edit
+from backprop_nb.search import code_of, in_order, one_change, quietly, told, versions
 
 def defined(code, name='f', readable=True, **names):
     "What `code` defines under a name, as in a cell whose text is kept, or not."
@@ -95,6 +95,16 @@ WRONG = """def f(inp, out, slope):
     is_open = inp > 0
     rate = torch.where(is_open, torch.ones_like(inp), slope)
     inp.g = rate * out.g * is_open.sum() / 7"""
+
+def test_versions_are_tried_while_edits_are_made():
+    "The search of a long function does not list all edits first, and stops when the time is over."
+    made, clock = [], itertools.count()
+    def edits():
+        for k in itertools.count(): made.append(k); yield Edit('', 1, '', 'x' * (1 + k % 3))
+    tried = list(in_order(edits(), 2, lambda: next(clock) >= 9))
+    assert [len(e.code) for e in tried] == [1, 2] * 3 and len(made) == 10
+    few = [Edit('', 1, '', 'x' * n) for n in (3, 1, 4, 2)]
+    assert [len(e.code) for e in in_order(few, 2, lambda: False)] == [1, 2, 3, 4]
 
 def test_diagnose():
     "The line is said beside the example, and a switch turns it off."

@@ -39,7 +39,7 @@ window.addEventListener('load', async () => {
   for (const word of document.querySelectorAll('td code .pre'))
     if (word.textContent.length > (word.closest('.answer') ? 12 : 20)) mayBreak(word, /(?<=\w{5}\.|\((?!\))|(?<!'[^',]*),)|(?<=\w{8}_)(?=\w{3})/);
   document.querySelectorAll('td').forEach(e => keepWhole(e, /\((?=[^()]*,)[\w\u2026,. ]{1,16}\)/g));  // (N, T, d)
-  document.querySelectorAll('p, td, li, figcaption').forEach(e => keepWhole(e, /\d %|\w [-+] \w/g));
+  document.querySelectorAll('p, td, li, figcaption').forEach(e => keepWhole(e, /(?<=\d) (?=%)|(?<=\w) [-+] (?=\w)/g));
   for (const code of document.querySelectorAll('code.literal'))
     if (code.textContent.length <= 20) {
       const link = code.closest('a');
