@@ -21,7 +21,7 @@ def _two_queries():
     r = [sum(A[t][s] * dA[t][s] for s in (0, 1)) for t in (0, 1)]
     z = [[A[t][s] * (dA[t][s] - r[t]) for s in (0, 1)] for t in (0, 1)]
     root = 2
-    q = [(z[t][0] * 1 + z[t][1] * 3) / root for t in (0, 1)]
+    q = [(z[t][0] * 1 + z[t][1] * 4) / root for t in (0, 1)]
     bias = 0
     return dict(v=v, z=z, q=q, bias=bias)
 

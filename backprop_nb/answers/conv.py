@@ -13,10 +13,10 @@ from ..checker import Gradient, Paper
 # %% ../../nbs/answers_11_conv.ipynb #5af9f34a
 @Paper('11.1')
 def _shape_after():
-    pad = 2*3
+    pad = 2*4
     stride = 2
-    down = (39 + pad - 7)//stride + 1
-    across = (30 + pad - 3)//stride + 1
+    down = (25 + pad - 7)//stride + 1
+    across = (32 + pad - 3)//stride + 1
     rows = (down - 2)//2 + 1
     columns = (across - 2)//2 + 1
     return 16, 12, rows, columns

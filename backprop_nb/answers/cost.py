@@ -54,5 +54,5 @@ def _ready_for_step(gs, scale, most):
     wide = [g.float() for g in gs]
     small = [g / scale for g in wide]
     length = torch.cat([g.flatten() for g in small]).norm()
-    factor = min(1., most / length.item())
+    factor = most / length.item() if length > most else 1.
     return [g * factor for g in small]
