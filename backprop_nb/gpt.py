@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from .attention import Attention, Gelu
-from .clinic import ArgumentError, DtypeError, FileError, RangeError, ShapeError
+from .clinic import (ArgumentError, DtypeError, FileError, OrderError, RangeError,
+                                ShapeError)
 from .embedding import _unpacked_text, embedding, embedding_grad
 from .gradcheck import upstream
 from .module import Lin, Module, _as_before
@@ -161,6 +162,9 @@ def _forth_through(layers, x):
 
 def _back_through(layers, g):
     "Hand `g` to the last layer; the gradient arrives at what came into the first one."
+    if layers[-1].out is None:
+        raise OrderError(f'{type(layers[-1]).__name__}: what it remembered has been used on the way '
+                         'back; go forward again first')
     layers[-1].out.g = g
     for layer in reversed(layers):
         layer.backward()

@@ -15,7 +15,19 @@ import torch
 from torch import Tensor
 from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ReuseError,
                                 ShapeError, UpstreamError)
-from .operation import _dense, _shared
+from .operation import _dense, _number, _shared
+
+# %% ../nbs/02_gradcheck.ipynb #88572cc0
+def _rise(f, up, dn):
+    "f(up) - f(dn); refuses what is not one real number."
+    if not callable(f): raise ArgumentError(f'numeric_grad: f is {f!r:.40}, want a function')
+    ends = f(up), f(dn)
+    if any(e is None for e in ends):
+        raise DtypeError('numeric_grad: f returned None, want one number')
+    rise = torch.as_tensor(ends[0] - ends[1])
+    if rise.is_complex(): raise DtypeError(f'numeric_grad: f returned {rise.dtype}, want a float')
+    if rise.numel() == 1: return rise.reshape(())
+    raise ShapeError(f'numeric_grad: f returned {tuple(rise.shape)}, want one number')
 
 # %% ../nbs/02_gradcheck.ipynb #88572ccd
 def numeric_grad(f, # function of one tensor that returns one number
@@ -28,16 +40,14 @@ def numeric_grad(f, # function of one tensor that returns one number
     Raises `TypeError` for integers, `ValueError` for h <= 0 and where `f` returns many numbers."""
     if not isinstance(x, Tensor): raise DtypeError(f'numeric_grad: x is {x!r:.40}, want a tensor')
     if not x.is_floating_point(): raise DtypeError(f'numeric_grad: x is {x.dtype}, want a float')
-    if h is not None and not h > 0: raise RangeError(f'numeric_grad: h is {h}, want a step above 0')
-    if h is None: h = torch.finfo(x.dtype).eps ** (1/3)
+    h = torch.finfo(x.dtype).eps ** (1/3) if h is None else _number('numeric_grad: h', h, -torch.inf)
+    if not h > 0: raise RangeError(f'numeric_grad: h is {h}, want a step above 0')
     g = torch.zeros_like(x)
     for at in itertools.product(*map(range, x.shape)):
         up,dn = x.detach().clone(), x.detach().clone()
         up[at] += h * max(1., abs(x[at].item())); dn[at] -= h * max(1., abs(x[at].item()))
-        diff = torch.as_tensor(f(up) - f(dn))
-        if diff.numel() != 1: raise ShapeError(f'numeric_grad: f returned {tuple(diff.shape)}, '
-                                               'want one number')
-        g[at] = diff.reshape(()) / (up[at] - dn[at])
+        step = up[at] - dn[at]                          # before f, which may write into them
+        g[at] = _rise(f, up, dn) / step
     return g
 
 # %% ../nbs/02_gradcheck.ipynb #67d7a561
@@ -138,6 +148,11 @@ def _names(backward, inputs, who='check_grads'):
                             'and out')
     return names[:len(inputs)], at
 
+def _called_with(backward, at, inputs, out, named):
+    "Call `backward` with `out` in its place, or by name where inputs before it are given by name."
+    if len(inputs) < at: return backward(*inputs, out=out, **named)
+    return backward(*inputs[:at], out, *inputs[at:], **named)
+
 # %% ../nbs/02_gradcheck.ipynb #5f2a9d64
 def _owner(f):
     "The module that `f` is, or that it is a method of; None for a function."
@@ -157,6 +172,7 @@ def _lent(modules, wide):
         raise ReuseError('check_grads: tensors {} and {} of the module have memory in common; '
                          'want one, and its view made in forward'.format(*twice))
     kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
+    for m in inside: vars(m).pop('_outs', None)             # of a call before, here none
     try:
         for t,d in data:
             t.data = d.to(torch.float64 if wide and d.is_floating_point() else d.dtype, copy=True)
@@ -212,7 +228,10 @@ def _what_is_asked(forward, backward, inputs, kwargs):
         if not callable(f):
             raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
     names,at = _names(backward, inputs)
-    try: inspect.signature(backward).bind(*names, 'out', **kwargs)
+    if at and _owner(backward):
+        raise ArgumentError(f'check_grads: bwd takes out in place {at + 1}, want it first, as in '
+                            'bwd(out, inp)')
+    try: _called_with(inspect.signature(backward).bind, at, names, 'out', kwargs)
     except TypeError as e: raise ArgumentError(f'check_grads: backward {e}') from None
     inputs = dict(zip(names, inputs)) | kwargs
     params = dict(_asked(modules[0], 'named_parameters')) if modules else {}
@@ -242,16 +261,25 @@ def _floats(asked, values):
     xs = tuple(x for n,x in inputs.items() if n not in asked.keywords)
     return inputs, xs, {n: inputs[n] for n in asked.keywords}
 
+def _other_dtype(values, error):
+    "Say so where `forward` mixes in something of another dtype, which nothing has made float64."
+    said,own = f'{error}', {x.dtype for x in values.values()}
+    if 'dtype' in said and own == {torch.float64}:
+        raise DtypeError('check_grads: inputs and parameters are torch.float64 here, and forward '
+                         'computes with torch.float32 or another: with what is neither an argument '
+                         'nor a parameter') from error
+
 # %% ../nbs/02_gradcheck.ipynb #82d3f907
 def _trial(asked, values, up):
     "A run on `values`, floats by name; `up` makes the gradient that arrives at an output."
     inputs,xs,named = _floats(asked, values)
     def ahead():
-        out = _one_output(asked.forward(*xs, **named))
+        try: out = _one_output(asked.forward(*xs, **named))
+        except RuntimeError as e: _other_dtype(values, e); raise
         if any(out is x for x in xs): out = out.clone()              # it returned its own input
         for m in asked.modules: m.args,m.out = xs,out
         return out
-    def back(out): asked.backward(*xs[:asked.at], out, *xs[asked.at:], **named)
+    def back(out): _called_with(asked.backward, asked.at, xs, out, named)
     tensors = {n: x for n,x in (inputs | asked.params).items() if isinstance(x, Tensor)}
     out = ahead().detach().clone()                                   # nothing is moved yet
     for n,x in values.items():

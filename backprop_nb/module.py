@@ -182,6 +182,7 @@ def _changed(module):
 def _unchanged(module):
     "Refuse a way back through what has been exchanged or changed in place."
     used,params,versions = module._noted
+    if len(module.args) > 1: _given_once(module)
     if module._places is None: _use(module)             # a copy
     try: now = [at[key] for at,key in module._places]
     except LookupError: now = []                        # a parameter was taken away
@@ -196,6 +197,15 @@ def _misshapen(module):
         if g is not None and getattr(g, 'shape', None) != t.shape:
             raise ShapeError(f'{type(module).__name__}: bwd has written {_shape_of(g)} into .g of '
                              f'argument {k}, want {_shape_of(t)}')
+
+def _given_once(module):
+    "Refuse a tensor in two places that both get a gradient; a loss takes its targets for constants."
+    if getattr(module.out, 'ndim', 0) == 0: return
+    floats = [t for t in module.args if isinstance(t, Tensor) and t.is_floating_point()]
+    if len({*map(id, floats)}) < len(floats):
+        raise ReuseError(f'{type(module).__name__}: two arguments are one tensor; its gradient is '
+                         'the sum of both shares, and .g would hold only one; want x.clone() as '
+                         'one of them')
 
 # %% ../nbs/07_module.ipynb #6be309f2
 def _shape_of(t): return tuple(t.shape) if isinstance(t, Tensor) else f'{t!r:.40}'
@@ -221,8 +231,8 @@ def _by_name(module):
 class Module(_Watcher):
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
-    `bwd` reads `out.g` and writes `.g` of arguments and parameters, overwriting what was there: one
-    call, one `backward`. Where `self.input_grad` is False it may leave out the input's gradient."""
+    `bwd` reads `out.g` (a loss: `upstream(out)`) and overwrites `.g` of arguments and parameters:
+    one call, one `backward`. Where `self.input_grad` is False it may leave out the input's."""
     input_grad,args,out = True,None,None
     def __call__(self, *args):
         "Run `forward`, and remember arguments and output for `backward`."
@@ -265,39 +275,32 @@ class Mse(Module):
     def forward(self, inp:Tensor, targ:Tensor)->Tensor: return mse(inp, targ)
     def bwd(self, out, inp, targ): mse_grad(inp, targ, out)
 
-# %% ../nbs/07_module.ipynb #81f6b2d0
-def _used_once(named, kind, why):
-    "Refuse pairs (name, thing) of which one thing has two names."
-    at = {}
-    for name,t in named:
-        if id(t) in at:
-            raise ReuseError(f'Model: {kind} {name} ({type(t).__name__}) is {kind} {at[id(t)]} '
-                             f'once more; {why}')
-        at[id(t)] = name
-
 # %% ../nbs/07_module.ipynb #9ad51960
-def _checked(layers, loss):
-    "`layers` as a tuple; refuses what is no Module, and layers or parameters that stand twice."
-    if not isinstance(layers, (list, tuple)):
-        raise ArgumentError(f'Model: layers is of type {type(layers).__name__}, want a list of '
-                            'Modules')
-    for k,l in enumerate((*layers, loss)):
+def _once_each(who, layers):
+    "Refuse what is no Module, and a layer or a parameter that stands twice."
+    at = {}
+    for k,l in enumerate(layers):
         if not isinstance(l, Module):
-            raise ArgumentError(f'Model: layer {k} is {l!r:.40}, want a Module, such as Relu()')
-    _used_once([(k, m) for k,l in enumerate((*layers, loss)) for m in l.modules()], 'layer',
-          'a layer remembers its last input only')
-    params = [(f'{k}.{n}', p) for k,l in enumerate((*layers, loss))
-              for n,p in l.named_parameters()]
+            raise ArgumentError(f'{who}: layer {k} is {l!r:.40}, want a Module, such as Relu()')
+        for m in l.modules():
+            if id(m) in at:
+                raise ReuseError(f'{who}: layer {k} ({type(m).__name__}) is layer {at[id(m)]} once '
+                                 'more; a layer remembers its last input only')
+            at[id(m)] = k
+    params = [(f'{k}.{n}', p) for k,l in enumerate(layers) for n,p in l.named_parameters()]
     if (twice := _shared([p for _,p in params])):
         j,k = [params[k][0] for k in twice]
-        raise ReuseError(f'Model: parameter {k} has memory in common with parameter {j}; its '
+        raise ReuseError(f'{who}: parameter {k} has memory in common with parameter {j}; its '
                          'gradient is the sum of both shares, and .g would hold only one')
-    return tuple(layers)
 
 # %% ../nbs/07_module.ipynb #a3d7e914
 def _settle(model):
     "Look through layers that are new: are they fit, and where does what is learned begin?"
-    model.layers = _checked(model.layers, model.loss)
+    if not isinstance(model.layers, (list, tuple)):
+        raise ArgumentError(f'Model: layers is of type {type(model.layers).__name__}, want a list of '
+                            'Modules')
+    _once_each('Model', (*model.layers, model.loss))
+    model.layers = tuple(model.layers)
     model._settled,model._places = (model.layers, model.loss), None
     model._first = next((k for k,l in enumerate(model.layers) if l.parameters()), len(model.layers))
 

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from .clinic import ArgumentError, ShapeError
 from .gradcheck import upstream
-from .module import Module
+from .module import Module, _once_each
 from .operation import Op, _number, _whole, _wide, fits
 
 # %% ../nbs/12_norm.ipynb #12c0000a
@@ -253,9 +253,7 @@ class BatchNorm(Module):
 class Residual(Module):
     "z = x + f(x), where f is one layer after another; z, x and f(x) have one shape."
     def __init__(self, *layers:Module): # in the order of the forward pass
-        for k,l in enumerate(layers):
-            if not isinstance(l, Module):
-                raise ArgumentError(f'Residual: layer {k} is {l!r:.40}, want a Module')
+        _once_each('Residual', layers)
         self.layers = layers
     def forward(self, inp:Tensor)->Tensor:
         self.end = inp

@@ -78,9 +78,10 @@ def fits(name:str, # who is asking, for the error message
     After the name of a tensor come its axes: letters, which mean the same size wherever they
     stand; numbers; `...` for any axes, the same ones wherever it stands. Then its kind, where it
     is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
-    Between `|` stand the ways to fit. Raises `TypeError` for what is no tensor, a sparse one or
-    one of another dtype, `ValueError` for another shape, and for a tensor in two roles where both
-    get a gradient."""
+    Between `|` stand the ways to fit. Names and letters are names of Python. Raises `TypeError` for
+    what is no tensor, a sparse one or one of another dtype, and for more or fewer tensors than
+    `spec` names; `ValueError` for another shape, and for a tensor in two roles where both get a
+    gradient."""
     for fit in () if _compiling() else _TESTS[spec]:
         try: sizes = fit(tensors)
         except (AttributeError, RuntimeError, TypeError, ValueError): continue  # other axes, ...
@@ -115,9 +116,13 @@ def _once(name, **tensors):
 # %% ../nbs/operation.ipynb #b7c06d15
 def _refuse(name, spec, tensors):
     "Say which tensor is none, or has another dtype, or two roles."
-    way = spec.split(' | ')[0]
-    names,_,kinds = _parts(way)
+    ways = spec.split(' | ')
+    names = _parts(ways[0])[0]
+    if len(tensors) != len(names):
+        raise ArgumentError(f'{name}: {len(tensors)} tensors, want {len(names)}: {_listed(names)}')
     for n,t in zip(names, tensors): _dense(name, n, t)
+    way = next((w for w in ways if _lengths(w, tensors) is not None), ways[0])
+    kinds = _parts(way)[2]
     dtype = tensors[0].dtype
     if not dtype.is_floating_point: raise DtypeError(f'{name}: {names[0]} is {dtype}, want a float')
     for n,t,kind in zip(names, tensors, kinds):

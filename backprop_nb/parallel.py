@@ -17,7 +17,7 @@ from .clinic import (ArgumentError, DtypeError, RangeError, RankError, ShapeErro
 from .module import Model
 from .norm import BatchNorm
 from .operation import _dense, _number, _whole
-from .training import _params, _unfit
+from .training import _Optimizer, _params, _unfit
 
 # %% ../nbs/19_parallel.ipynb #19p00026
 def place()->tuple: # (rank, ranks), from 0; (0, 1) alone
@@ -190,7 +190,7 @@ class Sharded:
             raise DtypeError('Sharded: params have several dtypes, want one')
         self.size = -(-sum(p.numel() for p in self.params) // ranks)        # rounded up
         self.piece = _end_to_end(self.params, self.size)[rank].clone()
-        self.opt = make([self.piece], **settings)
+        self.opt = _made(make, self.piece, settings)
     def step(self, n:int)->None:
         "Sum the gradients, each a mean over `n` examples (0: none); step a piece; hand all round."
         n,rank = _whole('Sharded: n', n), place()[0]
@@ -223,3 +223,7 @@ def _gathered(piece):
     if len(pieces) == 1: return piece
     with _with_others('Sharded'): dist.all_gather(pieces, piece)
     return torch.cat(pieces)
+
+def _made(make, piece, settings):
+    if isinstance(make, type) and issubclass(make, _Optimizer): return make([piece], **settings)
+    raise ArgumentError(f'Sharded: make is {make!r:.60}, want SGD, Adam or AdamW')

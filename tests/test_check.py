@@ -67,6 +67,23 @@ def test_parameters_of_a_module_are_checked(what, words, call):
     assert words in call(layer, torch.randn(5, 4)) != ''
     assert call(lin_of(4, 3), torch.randn(5, 4)) == ''
 
+def test_a_model_that_has_been_called_is_checked_like_a_fresh_one():
+    "What it remembers of the call before is neither looked at nor lost."
+    model, data = Model(mlp(4, 3, 2), CrossEntropy()), (torch.randn(5, 4), torch.randint(2, (5,)))
+    loss = model(*data)
+    check_grads(model, *data)
+    model.backward()                                        # of the call before
+    check_grads(model, *data)
+    assert model.out is loss
+    model.layers[0].bwd = lambda out, inp: setattr(inp, 'g', None)
+    assert 'was not overwritten' in said(model, *data)
+
+def test_what_stands_before_out_may_be_given_by_name():
+    p, y = torch.randn(5, 3), torch.randn(5, 3)
+    check_grads(mse, mse_grad, p, targ=y)
+    check_grads(square, square_grad, inp=p)
+    assert 'is wrong' in said(square, wrong_grad, inp=p)
+
 class Chain(Module):
     def __init__(self, *layers): self.layers = layers
     def forward(self, inp):

@@ -68,6 +68,19 @@ def after_failure(model):
     model(rand(5, 3), rand(5, 3))
     with pytest.raises(ShapeError): model(rand(5, 3), rand(4, 3))
     model.backward()
+class OutLast(Same):
+    def bwd(self, inp, out): inp.g = out.g
+class ProductModule(Module):
+    def forward(self, a, b): return a * b
+    def bwd(self, out, a, b): a.g, b.g = out.g * b, out.g * a
+def twice_in(module, x):
+    module(x, x).g = rand(3)
+    module.backward()
+def square_grad(inp, out): inp.g = 2 * inp * out.g
+def watched(opt):
+    p = opt.params[0]
+    p.g = rand(3, requires_grad=True) * 2
+    opt.step()
 class ScaledModule(Module):
     def __init__(self): self.s = rand(3)
     def forward(self, inp): return self.s * inp
@@ -243,7 +256,12 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((torch.exp, rand(3)), ShapeError, 'f returned (3,)', 'want one number'),
         ((torch.sum, 3.), DtypeError, 'x is 3.0', 'want a tensor'),
         ((torch.sum, rand(3), 0.), RangeError, 'h is 0.0', 'above 0'),
-        ((torch.sum, rand(3), -1e-3), RangeError, 'h is -0.001', 'above 0')],
+        ((torch.sum, rand(3), -1e-3), RangeError, 'h is -0.001', 'above 0'),
+        ((torch.sum, rand(3), math.inf), RangeError, 'h is inf', '< inf'),
+        ((torch.sum, rand(3), 'a'), ArgumentError, "h is 'a'", 'want an int or float'),
+        ((3, rand(3)), ArgumentError, 'f is 3', 'want a function'),
+        ((lambda x: None, rand(3)), DtypeError, 'f returned None', 'want one number'),
+        ((lambda x: x.sum() * 1j, rand(3)), DtypeError, 'complex64', 'want a float')],
     'refused': [((len, []), CheckError, 'len was not refused')],
     'upstream': [
         ((rand(3),), UpstreamError, 'nothing has arrived in out.g (3,)'),
@@ -256,7 +274,11 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((relu, lambda out: 0, rand(3)), ArgumentError, 'backward', '1 inputs'),
         ((torch.add, lambda inp, out, *rest: 0, rand(3), rand(3)), ArgumentError, '2 inputs'),
         ((relu, relu_grad, whole(3)), DtypeError, 'no input is a float'),
-        (lambda: check_grads(relu, relu_grad, rand(3), wrt='x'), RangeError, "['x']", "['inp']")],
+        (lambda: check_grads(relu, relu_grad, rand(3), wrt='x'), RangeError, "['x']", "['inp']"),
+        ((OutLast(), rand(3)), ArgumentError, 'bwd takes out in place 2', 'as in bwd(out, inp)'),
+        ((OutLast().forward, OutLast().bwd, rand(3)), ArgumentError, 'bwd takes out in place 2'),
+        (lambda w=rand(3, 3): check_grads(lambda inp: inp @ w, square_grad, rand(2, 3)),
+         DtypeError, 'torch.float32', 'neither an argument nor a parameter')],
     'mse': PAIRS, 'mse_grad': PAIRS,
     'forward_and_backward': [
         ((rand(3, 4), rand(3), rand(5, 2), rand(2), rand(2, 1), rand(1)), ShapeError, '(5, 2)'),
@@ -271,7 +293,9 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                (lambda: written_into(ScaledModule(), 'out'), OrderError,
                 'output of ScaledModule changed'),
                (lambda: written_into(ScaledModule(), 's'), OrderError,
-                'ScaledModule: s changed in place')],
+                'ScaledModule: s changed in place'),
+               (lambda: twice_in(ProductModule(), rand(3)), ReuseError,
+                'ProductModule: two arguments are one', 'the sum of both shares')],
     'Relu': [*called(Relu(), ANY), (lambda: back(Relu()), UpstreamError, 'nothing has arrived')],
     'Sigmoid': called(Sigmoid(), ANY), 'Mse': called(Mse(), PAIRS),
     'Lin': [(lambda: Lin(rand(4, 2), rand(2))(rand(3, 5)), ShapeError, '(3, 5)', '(4, 2)'),
@@ -308,6 +332,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: SGD([arrived(rand(3), rand(1))], .1).step(), ShapeError, '(1,)', '(3,)'),
         (lambda: SGD([arrived(rand(3), double(3))], .1).step(), ShapeError, 'float64', 'float32'),
         (lambda: steps(SGD([rand(3)], .1), g := rand(3), g), OrderError, 'used by the step'),
+        (lambda: watched(SGD([rand(3)], .1)), DtypeError, 'requires_grad=True', 'watched by'),
         (lambda: setattr(SGD([rand(3)], .1), 'lr', -1), RangeError, 'lr is -1', 'want 0 <=')],
     'Adam': OPTIMISER + [
         (([rand(3)], .1, (1, 0)), RangeError, 'betas[0] is 1', '< 1'),
@@ -406,6 +431,9 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                 (lambda: Dropout()(whole(3)), DtypeError, 'torch.int64', 'want a float'),
                 (lambda: back_from(Dropout().eval(), rand(3)), UpstreamError, 'nothing has')],
     'Residual': [((Relu(), 3), ArgumentError, 'layer 1 is 3', 'want a Module'),
+                 ((one, Lin(rand(3, 3), rand(3)), one), ReuseError,
+                  'layer 2 (Relu) is layer 0 once more'),
+                 (tied(w, w)[0], ReuseError, 'parameter 2.w', 'common with parameter 0.w'),
                  ((Relu,), ArgumentError, 'layer 0 is <class'),
                  (lambda: Residual(Lin(rand(3, 1), rand(1)))(rand(2, 3)), ShapeError, '(2, 1)'),
                  (lambda: back_from(Residual(Relu()), rand(3)), UpstreamError, 'nothing has')],
@@ -514,6 +542,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                  (lambda: Parallel(net()[0])(3, whole(2)), DtypeError, 'x is 3', WANT_TENSOR),
                  (lambda: Parallel(net()[0]).backward(), OrderError, 'backward before forward')],
     'Sharded': [((SGD, rand(3)), ArgumentError, 'params is one tensor'),
+                ((torch.optim.SGD, [rand(3)]), ArgumentError, 'torch.optim', 'want SGD, Adam or'),
                 ((SGD, [rand(3), double(3)]), DtypeError, 'several dtypes', 'want one'),
                 (lambda: Sharded(SGD, [rand(3)], lr=.1).step(1), UpstreamError, 'has no gradient'),
                 (lambda: Sharded(SGD, [rand(3)], lr=.1).step(0), RangeError, 'no rank has'),
@@ -595,6 +624,10 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                   ((__file__, 'klingon'), RangeError, 'unknown encoding: klingon')],
     'fits': [
         (('f', 'x N', 3), DtypeError, 'x is 3', WANT_TENSOR),
+        (('f', 'x N d, w d'), ArgumentError, 'f: 0 tensors, want 2: x and w'),
+        (('f', 'x N d, w d', rand(2, 3)), ArgumentError, '1 tensors, want 2'),
+        (('f', 'x N', x, x), ArgumentError, '2 tensors, want 1: x'),
+        (('f', 'x N, y N int64 | x N, y N M', rand(3), whole(3, 4)), DtypeError, 'y torch.int64'),
         (('f', 'inp N, out N, q N', x := rand(3), x, x), ReuseError, 'inp and q', 'q.clone()'),
         (('f', 'x N', torch.ones(0, device='meta')), DtypeError, 'x is a meta tensor', 'dense'),
         (('f', 'x N', torch.nested.nested_tensor([rand(2), rand(3)], layout=torch.jagged)),
