@@ -99,14 +99,15 @@ def test_one_var_in_two_roles(name):
         same_randn(op.forward(*xs)))
     assert_close(both.g, want[wrt.index(j)] + want[wrt.index(k)], **EXACT)
 
-@pytest.mark.parametrize('which', ['input', 'weight', 'output', 'a view', 'NumPy shares the count'])
+@pytest.mark.parametrize('which', ['input', 'weight', 'output', 'the last output', 'a view',
+                                   'NumPy shares the count'])
 def test_in_place_is_seen(which):
     x, w, b = double(4, 3), double(3, 2), double(2)
     X, W = Var(x), Var(w)
     out = record(lin, X, W, b)
     loss = record(relu, out)
-    {'input': x, 'weight': w, 'output': out.data, 'a view': w[0], 'NumPy shares the count': b
-     }[which].add_(1)
+    {'input': x, 'weight': w, 'output': out.data, 'the last output': loss.data, 'a view': w[0],
+     'NumPy shares the count': b}[which].add_(1)
     with pytest.raises(OrderError, match='changed in place'): loss.backward(double(4, 2))
     assert X.g is W.g is loss.g is None
 
@@ -124,6 +125,16 @@ def test_the_graph_goes_with_its_output():
     gc.disable()
     try: del out; assert gone() is None                # no cycle
     finally: gc.enable()
+
+def test_a_share_of_the_pass_before_is_none():
+    def once(out, x):
+        if not passes: x.g = out.g.clone()
+        passes.append(1)
+    passes, a = [], Var(double(3))
+    v = record(torch.clone, a, back=once)
+    v.backward(up := double(3))
+    with pytest.raises(ShapeError, match='clone gives None'): v.backward(up)
+    assert torch.equal(a.g, up)
 
 def test_a_tensor_that_gets_other_memory_is_seen_as_it_was():
     w = torch.tensor([2.])
@@ -152,6 +163,11 @@ def test_moves_as_autograd(f):
 def test_no_move(f, x):
     "Refused also on zeros, where the numbers alone do not tell."
     with pytest.raises(ArgumentError, match='more than move'): Var(x).move(f)
+
+def test_no_move_by_the_numbers():
+    "Places are in order, and stay where they are."
+    with pytest.raises(ArgumentError, match='more than move'):
+        Var(torch.tensor([2., 1.])).move(lambda t: t.sort()[0])
 
 @pytest.mark.parametrize('shape', [(1,), (3, 1), (1, 3), ()])
 def test_a_share_has_the_shape_of_its_argument(shape):
