@@ -68,7 +68,7 @@ def _times_back(out, a, b): a.g,b.g = out.g * b, out.g * a
 Var.__mul__ = lambda a, b: record(_times, a, b, back=_times_back)
 
 # %% ../nbs/17_tape.ipynb #17a00016
-def _walk(out, g):
+def _arrived_at(out, g):
     "What arrives at `out`, which is `g`, and at everything that it was made from."
     arrived = {out: g}
     for v in reversed(out.nodes()):
@@ -82,7 +82,7 @@ def _go_back(out, up:Tensor|None=None)->None:
     `upstream` and the gradient functions raise."""
     last = _view(out.data)
     last.g = up
-    for v,g in _walk(out, upstream(last, 'Var.backward')).items():
+    for v,g in _arrived_at(out, upstream(last, 'Var.backward')).items():
         v.g = g if v.g is None else v.g + g
 Var.backward = _go_back
 
@@ -176,7 +176,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
     with forward_ad.dual_level():
         held = [Var(_moving(x, v)) for x,v in zip(xs, vs)]
         out = _a_var('hvp', f, f(*held))
-        g = _walk(out, upstream(out.data, 'hvp'))
+        g = _arrived_at(out, upstream(out.data, 'hvp'))
         return [_speed(g.get(v, torch.zeros_like(x))) for v,x in zip(held, xs)]
 
 def _a_var(who, f, v):
@@ -204,7 +204,7 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
         off,size = [t.nan_to_num().abs() for t in (again.data - out, out)]
         if used != leaves or off.numel() and off.max() > 1e-3 * size.max(): raise CheckError(
             f'checkpoint: {_called(f)} gives other numbers, or uses other leaves, the second time')
-        g = _walk(again, out.g)
+        g = _arrived_at(again, out.g)
         for v,x in zip([*own, *leaves], inputs):
             if isinstance(v, Var): x.g = g.get(v, torch.zeros_like(x))
     return record(checkpointed, *args, *leaves, back=back)
