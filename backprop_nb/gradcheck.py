@@ -163,14 +163,14 @@ def _asked(module, what): return getattr(module, what, dict)()
 
 # %% ../nbs/02_gradcheck.ipynb #8709d4dd
 @contextmanager
-def _lent(modules, wide):
+def _lent(asked, wide):
     "Modules that compute on copies, in float64 if `wide`, and get everything back in the end."
-    inside = [m for o in modules for m in _asked(o, 'modules') or [o]]
-    held = [dict(_asked(o, 'named_parameters')) | _asked(o, 'state') for o in modules]
+    inside = [m for o in asked.modules for m in _asked(o, 'modules') or [o]]
+    held = [dict(_asked(o, 'named_parameters')) | _asked(o, 'state') for o in asked.modules]
     data = [(t, t.data) for h in held for t in h.values()]
     if (twice := _shared([*{id(t): t for t,_ in data}.values()])):
-        raise ReuseError('check_grads: tensors {} and {} of the module have memory in common; '
-                         'want one, and its view made in forward'.format(*twice))
+        raise ReuseError('{}: tensors {} and {} of the module have memory in common; want one, '
+                         'and its view made in forward'.format(asked.who, *twice))
     kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
     for m in inside: vars(m).pop('_outs', None)             # of a call before, here none
     try:
@@ -184,10 +184,10 @@ def _lent(modules, wide):
         for x,before in kept: vars(x).clear(); vars(x).update(before)
 
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e5
-def _methods(forward, backward, inputs):
+def _methods(forward, backward, inputs, who):
     "The inputs, and the modules that both functions belong to; `backward` may be left out then."
     if isinstance(forward, type):
-        raise ArgumentError(f'check_grads: forward is the class {forward.__name__}, want an '
+        raise ArgumentError(f'{who}: forward is the class {forward.__name__}, want an '
                             f'instance, such as {forward.__name__}(...)')
     if _owner(forward) and backward is not None and not callable(backward):
         inputs = backward, *inputs
@@ -199,17 +199,18 @@ def _to_check(asked, wrt):
     own = {n: x.detach().clone() for n,x in held.items() if _is_float(x)}
     if isinstance(wrt, str): wrt = wrt.split()
     wrt = [n for n in own if n != 'targ'] if wrt is None else [*wrt]
-    if not own: raise DtypeError('check_grads: no input is a float tensor, want one to check')
+    if not own: raise DtypeError(f'{asked.who}: no input is a float tensor, want one to check')
     if not wrt or set(wrt) - set(own):
-        raise RangeError(f'check_grads: wrt={wrt}, have {[*own]}')
+        raise RangeError(f'{asked.who}: wrt={wrt}, have {[*own]}')
     if not any(own[n].numel() for n in wrt):
-        raise CheckError(f'check_grads: {", ".join(wrt)} has no entries, so nothing has been '
+        raise CheckError(f'{asked.who}: {", ".join(wrt)} has no entries, so nothing has been '
                          'compared; want one example or more')
     return own, wrt
 
 # %% ../nbs/02_gradcheck.ipynb #248845be
 class _Asked(NamedTuple):
-    "What `check_grads` was asked."
+    "What a check was asked."
+    who: str       # is asking: the check's name, for the error messages
     forward: Callable
     backward: Callable
     at: int        # the place of `out` among the arguments of `backward`
@@ -219,24 +220,24 @@ class _Asked(NamedTuple):
     params: dict   # of the module, by dotted name
 
 # %% ../nbs/02_gradcheck.ipynb #71c2e8f6
-def _what_is_asked(forward, backward, inputs, kwargs):
-    "Sort the arguments of `check_grads`."
-    inputs,modules = _methods(forward, backward, inputs)
+def _what_is_asked(who, forward, backward, inputs, kwargs):
+    "Sort the arguments of a check."
+    inputs,modules = _methods(forward, backward, inputs, who)
     if modules and not callable(backward): backward = modules[0].bwd
     if modules and forward is modules[0]: forward = forward.forward
     for what,f in ('forward', forward), ('backward', backward):
         if not callable(f):
-            raise ArgumentError(f'check_grads: {what} is {f!r:.40}, want a function')
-    names,at = _names(backward, inputs)
+            raise ArgumentError(f'{who}: {what} is {f!r:.40}, want a function')
+    names,at = _names(backward, inputs, who)
     if at and _owner(backward):
-        raise ArgumentError(f'check_grads: bwd takes out in place {at + 1}, want it first, as in '
+        raise ArgumentError(f'{who}: bwd takes out in place {at + 1}, want it first, as in '
                             'bwd(out, inp)')
     try: _called_with(inspect.signature(backward).bind, at, names, 'out', kwargs)
-    except TypeError as e: raise ArgumentError(f'check_grads: backward {e}') from None
+    except TypeError as e: raise ArgumentError(f'{who}: backward {e}') from None
     inputs = dict(zip(names, inputs)) | kwargs
     params = dict(_asked(modules[0], 'named_parameters')) if modules else {}
     params = {f'self.{n}' if n in inputs else n: p for n,p in params.items() if _is_float(p)}
-    return _Asked(forward, backward, at, modules, inputs, {*kwargs}, params)
+    return _Asked(who, forward, backward, at, modules, inputs, {*kwargs}, params)
 
 # %% ../nbs/02_gradcheck.ipynb #3cbbadde
 class _Trial(NamedTuple):
@@ -247,11 +248,11 @@ class _Trial(NamedTuple):
     out: Tensor      # the output where nothing is moved
     up: Tensor
 
-def _one_output(out):
+def _one_output(out, who):
     if _is_float(out): return out
     what = out.dtype if isinstance(out, Tensor) else type(out).__name__
-    raise DtypeError(f'check_grads: forward returns {what}, want one tensor of floats; of several, '
-                     'check each by a function that returns it alone')
+    raise DtypeError(f'{who}: forward returns {what}, want one tensor of floats; of several, check '
+                     'each by a function that returns it alone')
 
 def _floats(asked, values):
     "Copies of `values` as inputs: by name, in order, by keyword; parameters hold copies as well."
@@ -261,11 +262,11 @@ def _floats(asked, values):
     xs = tuple(x for n,x in inputs.items() if n not in asked.keywords)
     return inputs, xs, {n: inputs[n] for n in asked.keywords}
 
-def _other_dtype(values, error):
+def _other_dtype(who, values, error):
     "Say so where `forward` mixes in something of another dtype, which nothing has made float64."
     said,own = f'{error}', {x.dtype for x in values.values()}
     if 'dtype' in said and own == {torch.float64}:
-        raise DtypeError('check_grads: inputs and parameters are torch.float64 here, and forward '
+        raise DtypeError(f'{who}: inputs and parameters are torch.float64 here, and forward '
                          'computes with torch.float32 or another: with what is neither an argument '
                          'nor a parameter') from error
 
@@ -274,8 +275,8 @@ def _trial(asked, values, up):
     "A run on `values`, floats by name; `up` makes the gradient that arrives at an output."
     inputs,xs,named = _floats(asked, values)
     def ahead():
-        try: out = _one_output(asked.forward(*xs, **named))
-        except RuntimeError as e: _other_dtype(values, e); raise
+        try: out = _one_output(asked.forward(*xs, **named), asked.who)
+        except RuntimeError as e: _other_dtype(asked.who, values, e); raise
         if any(out is x for x in xs): out = out.clone()              # it returned its own input
         for m in asked.modules: m.args,m.out = xs,out
         return out
@@ -283,8 +284,8 @@ def _trial(asked, values, up):
     tensors = {n: x for n,x in (inputs | asked.params).items() if isinstance(x, Tensor)}
     out = ahead().detach().clone()                                   # nothing is moved yet
     for n,x in values.items():
-        if not _equal(tensors[n], x): raise CheckError(f'check_grads: forward wrote into {n}')
-    _steady(ahead, out)
+        if not _equal(tensors[n], x): raise CheckError(f'{asked.who}: forward wrote into {n}')
+    _steady(ahead, out, asked.who)
     return _Trial(ahead, back, tensors, out, up(out))
 
 # %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
@@ -294,15 +295,15 @@ def _size(t, grads):
     sizes = [s.where(s.isfinite(), 0.) for s in sizes if s.numel()]
     return max([sizes[0].sum().item(), *(s.max().item() for s in sizes[1:])]) if sizes else 0.
 
-def _steady(ahead, out, times=1):
+def _steady(ahead, out, who='check_grads', times=1):
     "Assert that `forward` gives `out` again, but for the rounding of sums in another order."
     room = 500 * torch.finfo(out.dtype).eps * out.abs().max() if out.numel() else 0.
     for _ in range(times):
         again = ahead().detach()
         if _equal(again, out): continue
         if again.shape == out.shape and ((again - out).abs() <= room).all(): continue
-        raise CheckError('check_grads: forward is random, or changes what it holds: two calls '
-                         'differ. Hold it fast: a mask as an argument, a fixed seed, module.eval()')
+        raise CheckError(f'{who}: forward is random, or changes what it holds: two calls differ. '
+                         'Hold it fast: a mask as an argument, a fixed seed, module.eval()')
 
 # %% ../nbs/02_gradcheck.ipynb #93e40a18
 def _index(k, shape):
@@ -507,7 +508,7 @@ def _verdict(t, grads, wrt, places, tick, notes):
         later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes, size)
                  for n in wrt if grads[n].numel()]
         for said,cause in filter(None, later): raise CheckError(said) from cause
-    except CheckError: _steady(t.ahead, t.out, 8); raise            # what is random may look wrong
+    except CheckError: _steady(t.ahead, t.out, times=8); raise      # what is random may look wrong
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d56
 def _in_own_dtype(got, want, wrt, nearby, size):
@@ -526,11 +527,14 @@ def _in_own_dtype(got, want, wrt, nearby, size):
                          f'{got[n][at].item():.6g}, and there {want[n][at]:.6g}')
 
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
-def _check(asked, values, wrt, up, old=torch.nan, verdict=None):
-    "One run of the check on `values`: the gradients by name, and what had arrived."
-    with _lent(asked.modules, wide=verdict is not None):
+def _check(asked, values, wrt, up, old=torch.nan, verdict=None, bare=False):
+    """One run of the check on `values`: the gradients by name, and what had arrived.
+
+    An output that is `bare` has lost what `forward` may have kept on it."""
+    with _lent(asked, wide=verdict is not None):
         t = _trial(asked, values, up)
         out = t.ahead()
+        if bare: vars(out).clear()
         out.g = t.up
         grads = _run(t.back, t.tensors, out, old)
         for n in wrt:
@@ -542,7 +546,7 @@ def _check(asked, values, wrt, up, old=torch.nan, verdict=None):
 # %% ../nbs/02_gradcheck.ipynb #3d064f21
 def _check_thrice(asked, own, wrt, every):
     "On inputs as they are, in float64, and in float64 a little nearer to 0."
-    with _lent(asked.modules, False): _trial(asked, own, torch.zeros_like)      # is it random?
+    with _lent(asked, False): _trial(asked, own, torch.zeros_like)              # is it random?
     wide = {n: x.double() for n,x in own.items()}
     less = {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in wide.items()}
     got,up,size = _check(asked, own, wrt, lambda out: torch.randn_like(out.double()).to(out.dtype))
@@ -577,7 +581,7 @@ def check_grads(forward, # function of the inputs that returns one float tensor;
     cannot look. Raises `AssertionError` that names the input, the worst index and both values, or
     says what stands in the way: a kink, a random `forward`, no entries; `TypeError` and
     `ValueError` for what cannot be checked."""
-    asked = _what_is_asked(forward, backward, inputs, kwargs)
+    asked = _what_is_asked('check_grads', forward, backward, inputs, kwargs)
     unseen = any(p.is_inference() for p in asked.params.values())      # never seen by autograd
     with torch.inference_mode(unseen), torch.enable_grad():
         _check_thrice(asked, *_to_check(asked, wrt), every)
