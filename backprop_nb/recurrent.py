@@ -104,11 +104,6 @@ def _four(name, spec, *tensors):
                          f'want 4*{m} columns for a state of {m}')
     _has_steps(name, T)
 
-def _gates_of(z):
-    "The sigmoids of i, f, (g) and o, side by side (N, 4, m), and the tanh of g (N, m)."
-    z = z.view(len(z), 4, z.shape[1] // 4)
-    return z.sigmoid(), z[:,2].tanh()
-
 # %% ../nbs/14_recurrent.ipynb #e140082b
 def _with_steps(out, inputs, steps):
     "The output of `lstm`, on which hangs what its steps have computed, and of which inputs."
@@ -138,22 +133,22 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
     _four('lstm', 'x N T d, h0 N m, c0 N m, w_x d M, w_h m M, b M', x, h0, c0, w_x, w_h, b)
     h,c,states,steps = h0, c0, [], []
     for z_t in _ahead(x.transpose(0, 1), w_x, b).unbind():
-        s,g = _gates_of(torch.addmm(z_t, h, w_h))
-        i,f,_,o = s.unbind(1)
+        i,f,g,o = torch.addmm(z_t, h, w_h).chunk(4, 1)
+        i,f,g,o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
         c = torch.addcmul(f * c, i, g)
         tanh_c = c.tanh()
         h = o * tanh_c
         states.append(h)
-        if keep: steps.append((s, g, c, tanh_c))
+        if keep: steps.append((i, f, g, o, c, tanh_c))
     return _with_steps(torch.stack(states, 1), (x, h0, c0, w_x, w_h, b), steps)
 
 # %% ../nbs/14_recurrent.ipynb #e1400088
-def _gate_slopes(s, g, before, tanh_c):
-    "Of each gate what dL/dc_t, for o what u_t is multiplied by; `s` has i, f, something, o."
-    D = (1 - s).mul_(s)                                 # (T, N, 4, m), the slopes of the gates
-    for k,factor in (0, g), (1, before), (3, tanh_c): D[:,:,k].mul_(factor)
-    D[:,:,2] = s[:,:,0] * (1 - g*g)
-    return D
+def _known(i, f, g, o, before, tanh_c):
+    "All that is known of dL/dz_t (N, T, 4m), and of the share that u_t has in dL/dc_t (N, T, m)."
+    D = torch.stack([g, before, i, tanh_c], 2)
+    for k,s in (0, i), (1, f), (3, o): D[:,:,k].mul_((1 - s).mul_(s))   # times a sigmoid's slope
+    D[:,:,2].mul_(1 - g*g)                                              # times that of the tanh
+    return D.flatten(2), (1 - tanh_c*tanh_c).mul_(o)
 
 # %% ../nbs/14_recurrent.ipynb #e1400089
 @torch.no_grad()
@@ -180,19 +175,17 @@ def lstm_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
 # %% ../nbs/14_recurrent.ipynb #e1400090
 def _lstm_back(up, steps, c0, w_h):
     "dL/dZ (N, T, 4m) and dL/dc0, from what has arrived and what the steps have computed."
-    s,g,c,tanh_c = zip(*steps)
-    s,g,before,tanh_c = map(torch.stack, (s, g, [c0, *c[:-1]], tanh_c))     # (T, N, ...)
-    _,f,_,o = s.unbind(2)
-    D4 = _gate_slopes(s, g, before, tanh_c)                         # times what arrives, below
-    D,to_c,w_back = D4.flatten(2), o*(1 - tanh_c*tanh_c), w_h.t()
-    each = up.transpose(0, 1), to_c, f, D4[:,:,:3], D4[:,:,3], D
-    c_up,D_t = torch.zeros_like(c0), None
-    for g_t,to_c_t,f_t,three,last,now in reversed([*zip(*(t.unbind() for t in each))]):
+    i,f,g,o,c,tanh_c = zip(*steps)
+    kept = i, f, g, o, [c0, *c[:-1]], tanh_c
+    D,to_c = _known(*[torch.stack(t, 1) for t in kept])         # D waits for dc and u
+    c_up,D_t,w_back = torch.zeros_like(c0), None, w_h.t()
+    each = up.unbind(1), to_c.unbind(1), f, D.unbind(1)
+    for g_t,to_c_t,f_t,known in zip(*map(reversed, each)):
         u = g_t if D_t is None else torch.addmm(g_t, D_t, w_back)
         dc = torch.addcmul(c_up, u, to_c_t)
-        three.mul_(dc[:,None]); last.mul_(u)
-        c_up,D_t = dc * f_t, now
-    return D.transpose(0, 1), c_up
+        D_t = known.mul_(torch.cat([dc, dc, dc, u], 1))         # in its place in D
+        c_up = dc * f_t
+    return D, c_up
 
 # %% ../nbs/14_recurrent.ipynb #e1400103
 def _tamed(x): return x.tanh() / 2                       # so that no state is far out
