@@ -167,6 +167,11 @@ def test_dropout_in_use_changes_nothing():
     assert out is not x and torch.equal(out, x)
     assert torch.equal(x.g, out.g) and x.g is not out.g
 
+def test_dropout_keeps_what_is_drawn_from_p_on(monkeypatch):
+    "So that p is how probable it is to be dropped, and with p of 0 nothing ever is."
+    monkeypatch.setattr(torch, 'rand', lambda *shape, **how: torch.tensor([0., .25, .5, .75]))
+    for p, kept in (.5, [0, 0, 2, 2]), (0, [1]*4): assert Dropout(p)(torch.ones(4)).tolist() == kept
+
 def test_residual_refuses_to_broadcast():
     with pytest.raises(ShapeError): Residual(Lin(torch.ones(3, 1), torch.ones(1)))(torch.ones(4, 3))
 

@@ -164,6 +164,9 @@ def test_ours_refuses_all(change):
 
 def test_clip_as_torch():
     torch.manual_seed(0)
+    p = double(2)
+    p.g = g = torch.tensor([3., -4.]).double()
+    assert clip_grads([p], 5) == 5 and p.g is g             # no longer than that
     for most in 0., 0.1, 3., 100.:
         ours, theirs = [[double(3, 2), double(5)] for _ in range(2)]
         for p, q in zip(ours, theirs): p.g = double(*p.shape); q.grad = p.g.clone()
