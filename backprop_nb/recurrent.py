@@ -208,7 +208,7 @@ def _by_torch(net, x, state, w_x, w_h, b):
     return net(x, state, params, True, 1, 0., True, False, True)[0]
 
 Op('rnn', rnn, rnn_grad, lambda x, h0, *w: _by_torch(torch.rnn_tanh, x, h0[None], *w),
-   _rnn_inputs, cancels=True)
+   _rnn_inputs)
 Op('lstm', lstm, lstm_grad,
    lambda x, h0, c0, *w: _by_torch(torch.lstm, x, (h0[None], c0[None]), *w),
    _lstm_inputs, cancels=True);

@@ -328,13 +328,13 @@ LIMITS = {  # of the floats of a record: in large numbers a difference would be 
 
 @pytest.mark.parametrize('name', OPS)
 def test_numbers_go_to_their_limits(name):
-    "As far as the record says, on both sides, or as far as they like; a mask hides about half."
+    "As far as the record says, on both sides, or as far as they like; a mask hides half at most."
     tensors = [x for x in OPS[name].inputs(Far(0)) if torch.is_tensor(x)]
     floats = [x for x in tensors if x.is_floating_point() and x.numel() > 1]
     for x, ends in zip(floats, LIMITS.get(name, [FREE]*len(floats)), strict=True):
         near = torch.where(x.abs() > 1e7, x * math.inf, x)
         assert (near.min(), near.max()) == ends, near.aminmax()
-    for x in tensors: assert x.dtype is not torch.bool or .25 < x.double().mean() < .75
+    for x in tensors: assert x.dtype is not torch.bool or .45 < x.double().mean() < .75
 
 def test_the_smallest_batch_with_a_spread_is_drawn():
     for N in 0, 1, 2: assert len(OPS['batch_norm'].inputs(Nth(0, N=N))[0]) == 2

@@ -158,6 +158,7 @@ def test_a_thousand_characters_will_do(tmp_path):
     (gzip.compress(bytes(9**5), mtime=0), 'no text'),
     (b'%PDF-1.7\n\x81\x8d' + b'x'*2000, 'it is no utf-8 and no cp1252'),
     ('\ufeffabc'.encode('utf-16-le')[:-1]*999, 'it is no utf-16'),
+    ('\ufeffabc'.encode('utf-32-le')[:-2]*999, r'it is no utf-32 \(clinic'),
     (b'\x1b[1m' + b'x'*2000, r"holds '\\x1b'")])
 def test_no_text(tmp_path, raw, says):
     path = file(tmp_path, raw)
