@@ -68,6 +68,18 @@ def test_what_is_kept_for_the_way_back():
     assert not hasattr(model.predict(x), 'kept') and layer.training
     assert not hasattr(lstm(x, *inputs(4)[1:], keep=False), 'kept')
 
+def test_steps_of_other_numbers_are_not_used():
+    "What was kept before an input changed in place is computed anew."
+    args, up, grads = inputs(4), double(3, 4, 2), []
+    before = lstm(*args).kept
+    args[0].mul_(2)
+    for kept in ((), None, None), before:
+        out = lstm(*args, keep=False)
+        out.g, out.kept = up, kept
+        lstm_grad(args[0], out, *args[1:])
+        grads.append([t.g for t in args])
+    for g, h in zip(*grads): assert torch.equal(g, h)
+
 @pytest.mark.parametrize('k', PAIRS)
 def test_pieces_make_the_whole(k):
     "A sequence in two pieces, the gradient of the states handed over, has the gradient of one."
