@@ -313,5 +313,5 @@ Op('attention', attention, attention_grad, _torch_attention, _masked, cancels=Tr
 Op('attention_blocks', attention_blocks, attention_blocks_grad, _torch_causal,
    lambda r: [*_qkv_of(r, r.pick('...', 'N')), r.pick(True, False), r.pick(3, 1)], cancels=True)
 Op('gelu', gelu, gelu_grad, lambda x, tanh: F.gelu(x, approximate='tanh' if tanh else 'none'),
-   lambda r: [r('...'), r.pick(False, True)], cancels=True)
-Op('silu', silu, silu_grad, F.silu, lambda r: [r('...')], cancels=True);
+   lambda r: [r('...'), r.pick(False, True)])
+Op('silu', silu, silu_grad, F.silu, lambda r: [r('...')]);

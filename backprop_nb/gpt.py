@@ -326,7 +326,7 @@ def _plan(idx, n, top_k, temperature, seed):
     "What `sample` is asked for, checked: how many, among how many, temperature, dice."
     _rows_of_numbers('sample', idx=idx)
     if not len(idx): raise ShapeError('sample: idx has shape (0,), want one symbol or more')
-    k = 2**31 if top_k is None else _whole('sample: top_k', top_k, 1)
+    k = math.inf if top_k is None else _whole('sample: top_k', top_k, 1)
     t = _number('sample: temperature', temperature)
     dice = torch.Generator('cpu').manual_seed(_whole('sample: seed', seed))
     return _whole('sample: n', n), *((k, t) if t > 0 else (1, 1.)), dice

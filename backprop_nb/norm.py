@@ -277,7 +277,7 @@ def _batched(r):
     r.sizes['N'] = max(2, r.size('N'))
     return _normed(r, r.pick('N C', 'N C H W'), 'C', 'C')
 
-def _torch_norm(x, w, b, eps): return F.batch_norm(x, None, None, w, b, True, 0., eps)
+def _torch_norm(x, w, b, eps): return F.batch_norm(x, None, None, w, b, True, eps=eps)
 
 Op('layer_norm', layer_norm, layer_norm_grad, lambda x, w, b, eps: F.layer_norm(
    x, w.shape, w, b, eps), lambda r: _normed(r, '... d', 'd', 'd'), cancels=True)
@@ -285,4 +285,4 @@ Op('rms_norm', rms_norm, rms_norm_grad, lambda x, w, eps: F.rms_norm(x, w.shape,
    lambda r: _normed(r, '... d', 'd'), cancels=True)
 Op('batch_norm', batch_norm, batch_norm_grad, _torch_norm, _batched, cancels=True)
 Op('dropout', dropout, dropout_grad, lambda x, mask, p: x * mask / (1 - p),
-   lambda r: [r('...'), r('...') > 0, r.pick(0.25, 0.5)]);
+   lambda r: [r('...'), r('...').signbit(), r.pick(0.25, 0.5)]);

@@ -201,16 +201,16 @@ def _by_torch(net, x, state, w_x, w_h, b):
     return net(x, state, params, True, 1, 0., True, False, True)[0]
 
 Op('rnn', rnn, rnn_grad, lambda x, h0, *w: _by_torch(torch.rnn_tanh, x, h0[None], *w),
-   _rnn_inputs, cancels=True)
+   _rnn_inputs)
 Op('lstm', lstm, lstm_grad,
    lambda x, h0, c0, *w: _by_torch(torch.lstm, x, (h0[None], c0[None]), *w),
-   _lstm_inputs, cancels=True);
+   _lstm_inputs);
 
 # %% ../nbs/14_recurrent.ipynb #e1400111
 def _zero_state(x, w_h):
     "A state of zeros for the sequences `x`."
-    N = len(x) if isinstance(x, Tensor) and x.dim() else 0
-    return torch.zeros(N, len(w_h), dtype=w_h.dtype, device=w_h.device)
+    N = x.shape[:1] if isinstance(x, Tensor) else ()
+    return torch.zeros(*N, len(w_h), dtype=w_h.dtype, device=w_h.device)
 
 class RNN(Module):
     "Recurrent layer (N, T, d) -> (N, T, m); see `rnn`. Called without `h0` it starts from zeros."

@@ -171,9 +171,14 @@ def test_start():
     gpt = GPT(50, 40, 64, 2, 8, tied=False)
     for n, p in gpt.named_parameters():
         want = .02 / 4 if n.endswith(('proj.w', 'mlp.3.w')) else .02
-        if p.dim() == 2: assert_close(p.std().item(), want, rtol=.1, atol=0)
+        if p.dim() == 2:
+            assert_close(p.std().item(), want, rtol=.1, atol=0)
+            assert abs(p.mean()) < want / 10
         else: assert (p == n.endswith(('.0.w', 'layers.8.w'))).all(), n
     assert gpt.table is not gpt.head
+    for lin in Block(64).mlp[1:4:2]:                    # alone
+        assert_close(lin.w.std().item() * math.sqrt(len(lin.w)), 1., rtol=.05, atol=0)
+        assert not lin.b.any()
 
 # ---- learning rate, windows, loss of a text, writing
 
@@ -184,6 +189,7 @@ def test_cosine():
     assert_close(rates[20:], [.1] * 5)
     assert rates[4:21] == sorted(rates[4:21], reverse=True)
     assert cosine(0, 10, 3.) == 3 and cosine(10, 10, 3.) == 0 and cosine(5, 5, 2., 1., 5) == 2
+    assert cosine(6, 5, 2., 1., 5) == 1                 # all of it a warm-up, and then the end
 
 def test_windows():
     text = torch.arange(20)
@@ -212,7 +218,7 @@ def test_sample():
     gpt.eval()
     for _ in range(9): idx = torch.cat([idx, gpt(idx[None, -4:])[0, -1].argmax()[None]])
     assert torch.equal(best, idx) and torch.equal(best, sample(gpt, start, 9, top_k=1))
-    assert torch.equal(best, sample(gpt, start, 9, temperature=1e-9))
+    assert torch.equal(best, sample(gpt, start, 9, temperature=5e-324))    # above 0
 
 def test_sample_reads_the_last_letters():
     read = []

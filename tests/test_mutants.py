@@ -1,7 +1,8 @@
 "The tool that plants faults finds places for them, and sees what is caught and what is not."
 import ast, os, subprocess, sys
 import nbformat, pytest
-from mutants import drawing, faults, replaced
+from mutants import ALWAYS, drawing, faults, replaced
+from mutants import tests_of as files_of
 from nbformat.v4 import new_code_cell, new_notebook
 from run_course import ROOT
 from backprop_nb.faults import LOST, MORE
@@ -98,3 +99,9 @@ def test_a_cell_of_a_module_is_replaced(cell, rest):
 
 def test_a_cell_that_is_not_there():
     with pytest.raises(ValueError, match='33'): replaced(MODULE, '33', '')
+
+def test_the_tests_of_a_module_run():
+    "However they import it."
+    for module in 'norm', 'gpt':
+        assert {f'test_{module}', *ALWAYS} <= {p.stem for p in files_of(module)}
+    assert 'test_text' in {p.stem for p in files_of('gpt')}

@@ -3,6 +3,7 @@ autograd calls, modules in `fit`, the slips of the field, and what six checks in
 import copy
 import pytest, torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.testing import assert_close
 from backprop_nb.all import *
@@ -52,6 +53,19 @@ def test_rms_norm_as_torch(shape):
     assert_close(out, theirs.detach())
     rms_norm_grad(x, out, w)
     for t, g in zip((x, w), torch.autograd.grad(theirs, leaves, out.g)): assert_close(t.g, g)
+
+def test_layer_norm_grad_in_forward_mode():
+    "How the gradient changes in a direction, beside a difference: `hvp` goes this way."
+    x, w, b, along, up = drawn((4, 5), 5, 5, (4, 5), (4, 5))
+    def grad_at(x):
+        out = layer_norm(x, w, b)
+        out.g = up
+        layer_norm_grad(x, out, w, b)
+        return x.g
+    change = (grad_at(x + 1e-5*along) - grad_at(x - 1e-5*along)) / 2e-5
+    with forward_ad.dual_level():
+        moved = forward_ad.unpack_dual(grad_at(forward_ad.make_dual(x, along))).tangent
+    assert_close(moved, change, rtol=1e-5, atol=1e-7)
 
 def test_dropout_as_aten():
     x, mask = *drawn((5, 4)), torch.rand(5, 4) >= 0.3
@@ -166,6 +180,11 @@ def test_dropout_in_use_changes_nothing():
     out = arrived(layer(x)); layer.backward()
     assert out is not x and torch.equal(out, x)
     assert torch.equal(x.g, out.g) and x.g is not out.g
+
+def test_dropout_keeps_what_is_drawn_from_p_on(monkeypatch):
+    "So that p is how probable it is to be dropped, and with p of 0 nothing ever is."
+    monkeypatch.setattr(torch, 'rand', lambda *shape, **how: torch.tensor([0., .25, .5, .75]))
+    for p, kept in (.5, [0, 0, 2, 2]), (0, [1]*4): assert Dropout(p)(torch.ones(4)).tolist() == kept
 
 def test_residual_refuses_to_broadcast():
     with pytest.raises(ShapeError): Residual(Lin(torch.ones(3, 1), torch.ones(1)))(torch.ones(4, 3))

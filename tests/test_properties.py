@@ -3,9 +3,11 @@ example, float32 and float64, any strides, zeros, ties, tiny and large numbers, 
 numbers that are not finite, half floats, leaves of autograd, whole numbers and targets of any kind.
 """
 import math
+from inspect import signature
 from typing import NamedTuple
 import numpy as np, pytest, torch
 from hypothesis import Phase, given, settings, strategies as st
+from torch import nn
 import backprop_nb.all
 from backprop_nb.operation import OPS, Draw, by_autograd, by_hand
 from backprop_nb.training import SGD, Adam
@@ -171,7 +173,9 @@ class Nth(Draw):
         self.n, self.sizes = n, sizes
     def size(self, letter, most=13):
         return super().size(letter, min(most, 6) if self.n % 2 else most)
-    def pick(self, *options): return options[self.n % len(options)]
+    def pick(self, *options):
+        assert len({*options}) == len(options), f'one option twice: {options}'
+        return options[self.n % len(options)]
 
 def same_randn(out):
     "An upstream gradient that is the same whatever the strides of `out`."
@@ -305,6 +309,65 @@ def test_targets_of_any_kind(name, dtype):
         one = [*inputs[:at], (inputs[at] > 0.5).to(dtype), *inputs[at + 1:]]
         other = [*inputs[:at], one[at].double(), *inputs[at + 1:]]
         compare(op, inputs, *(by_hand(op, xs, same_randn) for xs in (one, other)))
+
+# ---- what the records draw
+
+class Far(Nth):
+    "A billion, above and below 0 by turns."
+    def __call__(self, axes, change=plain):
+        def far(x): return torch.full_like(x, 1e9) * (-1)**torch.arange(x.numel()).view(x.shape)
+        return super().__call__(axes, lambda x: change(far(x)))
+
+FREE = -math.inf, math.inf
+def within(*ends): return [(-e, e) for e in ends]
+LIMITS = {  # of the floats of a record: in large numbers a difference would be lost to rounding
+    'bce': [(0, 1), (0, 1)], 'bce_with_logits': [FREE, (0, 1)],
+    **dict.fromkeys(['layer_norm', 'batch_norm'], within(8, 3, 3)), 'rms_norm': within(8, 3),
+    **dict.fromkeys(['attention', 'attention_blocks'], within(3, 3, 3)),
+    'rnn': within(*[.5]*5), 'lstm': within(*[.5]*6)}
+
+@pytest.mark.parametrize('name', OPS)
+def test_numbers_go_to_their_limits(name):
+    "As far as the record says, on both sides, or as far as they like; a mask hides half at most."
+    tensors = [x for x in OPS[name].inputs(Far(0)) if torch.is_tensor(x)]
+    floats = [x for x in tensors if x.is_floating_point() and x.numel() > 1]
+    for x, ends in zip(floats, LIMITS.get(name, [FREE]*len(floats)), strict=True):
+        near = torch.where(x.abs() > 1e7, x * math.inf, x)
+        assert (near.min(), near.max()) == ends, near.aminmax()
+    for x in tensors: assert x.dtype is not torch.bool or .45 < x.double().mean() < .75
+
+def test_the_smallest_batch_with_a_spread_is_drawn():
+    for N in 0, 1, 2: assert len(OPS['batch_norm'].inputs(Nth(0, N=N))[0]) == 2
+
+# ---- what is not said
+
+def defaults(f):
+    "The values of the parameters that need not be given."
+    return {n: p.default for n, p in signature(f).parameters.items() if p.default is not p.empty}
+
+MODULES = {n.lower(): c for n, c in vars(backprop_nb.all).items()
+           if isinstance(c, type) and issubclass(c, backprop_nb.all.Module)}
+
+@pytest.mark.parametrize('name', OPS)
+def test_defaults_are_the_same_there_and_back(name):
+    "And in the module of that name."
+    op, there = OPS[name], defaults(OPS[name].forward)
+    for other in op.backward, MODULES.get(name.replace('_', ''), op.forward):
+        both = there.keys() & defaults(other).keys()
+        assert {n: there[n] for n in both} == {n: defaults(other)[n] for n in both}
+
+UNSAID = {  # as in torch, where it has them
+    'LayerNorm': dict(eps=nn.LayerNorm(1).eps), 'RMSNorm': dict(eps=1e-6),
+    'BatchNorm': {n: getattr(nn.BatchNorm1d(1), n) for n in ('eps', 'momentum')},
+    'Dropout': dict(p=nn.Dropout().p), 'Attention': dict(heads=1, causal=True),
+    'attention_blocks': dict(causal=False, size=128), 'Gelu': dict(tanh=False),
+    'Block': dict(heads=1, norm='layer', dropout=0.),
+    'GPT': dict(tied=True, dropout=0., norm='layer'), 'cosine': dict(low=0., warmup=0),
+    'text_loss': dict(batch_size=100), 'sample': dict(temperature=1., top_k=None, seed=0)}
+
+@pytest.mark.parametrize('name', UNSAID)
+def test_what_one_gets_unasked(name):
+    assert defaults(getattr(backprop_nb.all, name)) == UNSAID[name]
 
 # ---- optimisers
 

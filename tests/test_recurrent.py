@@ -68,6 +68,18 @@ def test_what_is_kept_for_the_way_back():
     assert not hasattr(model.predict(x), 'kept') and layer.training
     assert not hasattr(lstm(x, *inputs(4)[1:], keep=False), 'kept')
 
+def test_steps_of_other_numbers_are_not_used():
+    "What was kept before an input changed in place is computed anew."
+    args, up, grads = inputs(4), double(3, 4, 2), []
+    before = lstm(*args).kept
+    args[0].mul_(2)
+    for kept in ((), None, None), before:
+        out = lstm(*args, keep=False)
+        out.g, out.kept = up, kept
+        lstm_grad(args[0], out, *args[1:])
+        grads.append([t.g for t in args])
+    for g, h in zip(*grads): assert torch.equal(g, h)
+
 @pytest.mark.parametrize('k', PAIRS)
 def test_pieces_make_the_whole(k):
     "A sequence in two pieces, the gradient of the states handed over, has the gradient of one."
@@ -164,6 +176,9 @@ def test_ours_refuses_all(change):
 
 def test_clip_as_torch():
     torch.manual_seed(0)
+    p = double(2)
+    p.g = g = torch.tensor([3., -4.]).double()
+    assert clip_grads([p], 5) == 5 and p.g is g             # no longer than that
     for most in 0., 0.1, 3., 100.:
         ours, theirs = [[double(3, 2), double(5)] for _ in range(2)]
         for p, q in zip(ours, theirs): p.g = double(*p.shape); q.grad = p.g.clone()

@@ -675,6 +675,35 @@ def test_values_refused(row):
     with pytest.raises(error) as e: run()
     assert e.type is error and all(word in str(e.value) for word in words)
 
+# ---- a range: its ends are taken, what lies beyond them is not
+
+P, SIZE = ([0, .999], [-.001, 1]), ([1], [0])
+ENDS = [  # what is asked, a function of one number, the ends, what lies beyond
+    ('Dropout', Dropout, *P), ('Block', lambda p: Block(4, dropout=p), *P),
+    ('dropout', lambda p: dropout(rand(3), rand(3) > .5, p), *P),
+    ('dropout_grad', lambda p: dropout_grad(rand(3), arrived(rand(3)), rand(3) > .5, p), *P),
+    ('LayerNorm', LayerNorm, *SIZE), ('RMSNorm', RMSNorm, *SIZE), ('BatchNorm', BatchNorm, *SIZE),
+    ('BatchNorm', lambda m: BatchNorm(3, momentum=m), [0, 1], [-.001, 1.02]),
+    ('Attention', Attention, *SIZE), ('Attention', lambda n: Attention(6, n), [1, 6], [0]),
+    ('attention_blocks', lambda n: attention_blocks(*QKV, True, n), *SIZE), ('Block', Block, *SIZE),
+    *(('GPT', lambda n, k=k: GPT(*[4]*k, n, *[4]*(2 - k), 1, 1), *SIZE) for k in range(3)),
+    ('GPT', lambda n: GPT(4, 4, 4, 1, n), *SIZE), ('cosine', lambda n: cosine(0, n, 1.), *SIZE),
+    ('cosine', lambda n: cosine(0, 9, 1., warmup=n), [0, 9], [-1, 10]),
+    ('windows', lambda n: windows(whole(9), whole(1), n), [1, 8], [0, 9]),
+    ('windows', lambda n: windows(whole(9), whole(1) + n, 3), [0, 5], [-1, 6]),
+    ('text_loss', lambda n: text_loss(TINY, whole(9), n), *SIZE),
+    ('sample', lambda n: sample(TINY, whole(2), n), [0], [-1]),
+    ('sample', lambda n: sample(TINY, whole(2), 3, top_k=n), *SIZE),
+    ('decode', lambda n: decode(whole(1) + n, 'ab'), [0, 1], [-1, 2]),
+    ('embedding', lambda n: embedding(whole(1) + n, rand(2, 3)), [0, 1], [-1, 2])]
+
+@pytest.mark.parametrize('row', ENDS, ids=lambda row: row[0])
+def test_ends_of_a_range(row):
+    name, call, ends, beyond = row
+    for x in ends: call(x)
+    for x in beyond:
+        with pytest.raises(RangeError, match=name): call(x)
+
 # ---- what the records say: the letters that a recipe gives to its tensors must fit, and one dtype
 
 class Recipe(Draw):

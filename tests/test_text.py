@@ -93,9 +93,10 @@ def test_there_and_back():
     assert decode(encode('', 'ab'), 'ab') == ''
 
 @pytest.mark.parametrize('text, named', [
-    ('naïve', "'ï'"), ('a€bß', "'ß', '€'"), ('a\tb', r"'\\t'"), ('0123456789', '4.*, \\.\\.\\.')])
+    ('naïve', "'ï'"), ('a€bß', "'ß', '€'"), ('a\tb', r"'\\t'"),
+    ('01234', "'3', '4', want"), ('012345', "'3', '4', \\.\\.\\., want")])
 def test_strange_symbols_are_named(text, named):
-    with pytest.raises(RangeError, match=f'encode: text holds .*{named}.*want symbols of'):
+    with pytest.raises(RangeError, match=f'encode: text holds .*{named}'):
         encode(text, 'abehnvi')
 
 def test_a_negative_number_is_not_the_last_symbol():
@@ -157,6 +158,7 @@ def test_a_thousand_characters_will_do(tmp_path):
     (gzip.compress(bytes(9**5), mtime=0), 'no text'),
     (b'%PDF-1.7\n\x81\x8d' + b'x'*2000, 'it is no utf-8 and no cp1252'),
     ('\ufeffabc'.encode('utf-16-le')[:-1]*999, 'it is no utf-16'),
+    ('\ufeffabc'.encode('utf-32-le')[:-2]*999, r'it is no utf-32 \(clinic'),
     (b'\x1b[1m' + b'x'*2000, r"holds '\\x1b'")])
 def test_no_text(tmp_path, raw, says):
     path = file(tmp_path, raw)
@@ -187,6 +189,16 @@ def test_a_file_of_a_terabyte(tmp_path):
     try: os.truncate(path, 2**40)  # of zeros that take no room
     except OSError: pytest.skip('this file system has no such files')
     with pytest.raises(FileError, match='more than 100,000,000 bytes'): read_text(path)
+
+def test_as_large_as_may_be(tmp_path):
+    "A file of just the largest size is read, one of a byte more is not."
+    path = file(tmp_path, b'four')
+    assert gpt._bytes_of(path, 4) == b'four'
+    with pytest.raises(FileError, match='more than 3 bytes'): gpt._bytes_of(path, 3)
+    path.write_bytes(packing.pack(b'four'))
+    sum = hashlib.sha256(b'four').hexdigest()
+    assert embedding._unpacked_text(path, sum, 4) == 'four'
+    with pytest.raises(FileError, match='more than 3 bytes'): embedding._unpacked_text(path, sum, 3)
 
 # ---- how they are cut
 

@@ -8,9 +8,10 @@ gradient dropped, a gradient added where it should overwrite. All possible fault
 Each drawn fault is tried alone: the notebook that holds the cell runs from top to end with the
 fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
 times as long as without the fault. Those that no cell notices are planted in a copy of the package,
-and the tests that import its module run: they may catch it, too (not with `--alone`). Nothing else
-counts: a picture or a printed number that would look wrong to a reader is no catch. The answers,
-most of whose code is wrong on purpose, are tried only where `--notebook` names them.
+and the tests of its module, and those that import it, run: they may catch it, too (not with
+`--alone`). Nothing else counts: a picture or a printed number that would look wrong to a reader is
+no catch. The answers, most of whose code is wrong on purpose, are tried only where `--notebook`
+names them.
 
 The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
 do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
@@ -161,10 +162,10 @@ def survivors(cells, drawn, jobs) -> list:
     return alive
 
 def tests_of(module) -> list:
-    "The test files that import a module, and those that go through all operations."
+    "The test files of a module or that import it, and those that go through all operations."
     named = re.compile(rf'^(from|import) backprop_nb\.{module}\b', re.M)
     return [p for p in sorted((ROOT/'tests').glob('test_*.py'))
-            if p.stem in ALWAYS or named.search(p.read_text(encoding='utf-8'))]
+            if p.stem in (f'test_{module}', *ALWAYS) or named.search(p.read_text(encoding='utf-8'))]
 
 def replaced(module, cell, source) -> str:
     "The text of a module with `source` in the place of what it has from the cell with that id."
