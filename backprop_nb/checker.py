@@ -20,22 +20,13 @@ from backprop_nb.gradcheck import _names
 from backprop_nb.search import Code, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
-class _Text(NamedTuple):
-    "What is said about an exercise."
-    title: str
-    hints: list = []        # one step each
-    derivation: str = ''    # Markdown
-    slips: list = []        # (wrong lines, sentence)
-    given: str = ''         # code that is to be mended
-
 _TEXTS,EXERCISES = {},{}    # by name
 _BOOKS = []                 # functions that enter more, called when an exercise is not found
 
 def _rows(table):
     "The rows of a table `| wrong lines | sentence |`."
-    rows = re.findall(r'^\| (`.*`) \| (.*) \|$', table.replace(r'\|', '\0'), re.M)
-    bar = lambda text: text.replace('\0', '|')
-    return [(bar('\n'.join(re.findall('`([^`]+)`', a))), bar(b)) for a,b in rows]
+    rows = re.findall(r'^\| (`.*`) \| (.*) \|$', table.replace(r'\|', '|'), re.M)
+    return [('\n'.join(re.findall('`([^`]+)`', a)), b) for a,b in rows]
 
 def _below(head, part):
     "What stands in a section below `**head**`."
@@ -48,10 +39,12 @@ def book(text:str, # Markdown, a section `## 04.2 Title` for each exercise
     "Enter what is said about exercises: hints, derivations, wrong lines."
     for part in re.split(r'^## (?=\w+\.\d+ )', text, flags=re.M)[1:]:
         name,title = part.split('\n')[0].split(' ', 1)
-        hints = re.findall(r'^\d\. (.*)', _below('Hints', part), re.M)
         given = re.findall(r'```python\n(.*?)```', part.partition('**Hints**')[0], re.S)
-        _TEXTS[name] = _Text(title, hints, _below('Derivation', part),
-                             _rows(part.partition('<details')[2] or part), ''.join(given))
+        _TEXTS[name] = dict(
+            title=title, hints=re.findall(r'^\d\. (.*)', _below('Hints', part), re.M),
+            derivation=_below('Derivation', part), given=''.join(given),
+            slips=_rows(part.partition('<details')[2] or part))
+        if name in EXERCISES: vars(EXERCISES[name]).update(_TEXTS[name])
 
 def _open_books():
     "Call what enters more; what stands here already stays."
@@ -80,12 +73,9 @@ class _Instead(ast.NodeTransformer):
 
 # %% ../nbs/checker.ipynb #instead2
 def _source(f):
-    "The code of a function or class without decorators and docstring."
+    "The code of a function or class without decorators."
     text = text_of(f)
-    node = ast.parse(text).body[0]
-    lines,doc = text.split('\n'), node.body[0]
-    cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
-    return '\n'.join(l for k,l in enumerate(lines) if k >= node.lineno - 1 and k not in cut).strip()
+    return '\n'.join(text.split('\n')[ast.parse(text).body[0].lineno - 1:]).strip()
 
 @cache
 def instead(f:Callable, # a solution: a function, or a class
@@ -190,34 +180,28 @@ def _by_their_names(inputs, sizes):
     rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
     return [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s)) for s in rows]
 
-class _Told:
-    "Title, hints, derivation and slips of an exercise: they are in its text."
-    def __getattr__(self, name):
-        if name not in _Text._fields: raise AttributeError(name)
-        if self.name not in _TEXTS: _open_books()
-        return getattr(_TEXTS.get(self.name, _Text(self.name)), name)
-
 # %% ../nbs/checker.ipynb #exercise2
-class Exercise(_Told):
+class Exercise:
     """A question whose answer can be checked; as a decorator it takes the solution and enters it.
 
     The inputs are a function of some sizes, or the axes of random tensors, such as 'N d, d m'.
-    Each kind has a `run`: the numbers that an answer gives, by name. If `old`, something lies in
-    each `.g` before."""
+    `run` of each kind gives an answer's numbers by name; if `old`, each `.g` holds something."""
     forward,rtol,wants = None,1e-6,'a function; hand in the function itself, by its name'
+    title,hints,derivation,slips,given = '', [], '', [], ''     # what `book` has entered
     def __init__(self, name:str, # chapter and number, such as '04.1'
                  inputs:Callable|str, # sizes -> arguments of the solution
                  sizes:list=SIZES, # of each case, a dict or in their order; small ones first
                 ):
-        self.name,self.inputs = name,_drawn(inputs) if isinstance(inputs, str) else inputs
+        self.name = self.title = name
+        self.inputs = _drawn(inputs) if isinstance(inputs, str) else inputs
         self.sizes = _by_their_names(self.inputs, sizes)
     def __call__(self, solution):
         self.solution,EXERCISES[self.name] = solution,self
+        vars(self).update(_TEXTS.get(self.name, {}))
         return solution
     def args(self, k):
         with _alone(k): return self.inputs(**self.sizes[k])
     def numbers(self, answer, k, upstream=_upstream):
-        "The numbers of `answer` in case `k`."
         if isinstance(answer, Recorded): return answer.case(k)
         args = self.args(k)
         with _alone(k): return self.run(answer, args, upstream, k < len(self.sizes) - 1)
@@ -340,9 +324,8 @@ def _as_given(ex, answer):
 def _but(keep):
     "An upstream gradient that is 0 but for the examples that `keep` leaves."
     def up(out):
-        if not out.dim(): return _upstream(out)
         mask = torch.zeros_like(out)
-        mask[keep] = 1.
+        mask[keep if out.dim() else ...] = 1.
         return _upstream(out) * mask
     return up
 
@@ -474,8 +457,8 @@ def _stories(ex, cases, names, wrong):
         for c in group:
             if not all(_fits(ex, case, names, *c) for case in reversed(cases)): continue
             key,own = cases[0].variants[c[0]][0], 0 < c[0] <= len(ex.slips)
-            rows = [case.variants[c[0]][1] for case in cases]
-            if own and not all(_agree(ex, r, x.want, spared) for r,x in zip(rows, cases)): continue
+            if own and not all(_agree(ex, x.variants[c[0]][1], x.want, spared)
+                               for x in cases): continue
             if key == STILL and len(names) < len(wrong): key = STILL, names[0]    # in a part
             found[tuple(x for x in (key, *c[1:]) if x)] = None
         if found: return [*found]
@@ -584,21 +567,18 @@ def _example(ex, case, n, truth):
 # %% ../nbs/checker.ipynb #raised
 CAUSES = dict(_rows(_below('Causes', _SAID)))
 
-def _line(e, answer):
-    "Where in the learner's code an error was raised; '' where unknown."
+def _error(e, answer, ex, k):
+    "What to say of an error in the learner's code, and its line where that is known."
+    text = f'{type(e).__name__}: {e}'.strip(': ')
+    cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
     parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
     codes = [getattr(inspect.unwrap(f), '__code__', None) for f in parts if callable(f)]
     files = {c.co_filename for c in codes if c}
-    frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename in files]
-    return f' in line {frames[-1].lineno}' if frames else ''
-
-def _error(e, answer, ex, k):
-    "What to say of an error in the learner's code."
-    text = f'{type(e).__name__}: {e}'.strip(': ')
-    cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
+    lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename in files]
+    line = f' in line {lines[-1]}' if lines else ''
     shapes = ', '.join(f'{n} {tuple(x.shape)}' for n,x in _named_inputs(ex, k).items()
                        if isinstance(x, Tensor))
-    return f'{text}{_line(e, answer)}{shapes and f", with {shapes}"}{cause}'
+    return f'{text}{line}{shapes and f", with {shapes}"}{cause}'
 
 # %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
@@ -631,12 +611,15 @@ def _of_kind(answer, ex):
         raise Slip('kind', f'{what}; want {ex.wants}')
 
 # %% ../nbs/checker.ipynb #ofkind-near
-def _one_digit(got, want):
-    "Do whole numbers from 1000 on differ in one digit, or by two that have changed places?"
-    if got.dim() or want.dim() or got != got.round() or want.abs() < 1000: return False
+def _plainly(got, want):
+    "A slip that can be seen without trying anything: nan, or one digit of a large whole number."
+    if isinstance(got, str) or isinstance(want, str): return ()
+    if got.isnan().any() and not want.isnan().any(): return ('nan',)
+    if got.dim() or want.dim() or got != got.round() or want.abs() < 1000: return ()
     a,b = f'{got:.0f}',f'{want:.0f}'
     off = sum(x != y for x,y in zip(a, b))
-    return len(a) == len(b) and (off == 1 or off == 2 and sorted(a) == sorted(b))
+    near = len(a) == len(b) and (off == 1 or off == 2 and sorted(a) == sorted(b))
+    return ('digit',) if near else ()
 
 def _wrong_dtype(got, want):
     "Right numbers in another dtype than the right one?"
@@ -658,21 +641,8 @@ def _searched(ex, answer, cases, say):
     said = one_change(answer, solution, mends, gives if gots else None, say)
     return (('one change', said),) if said else ()
 
-# %% ../nbs/checker.ipynb #verdicts
-def _stopped(ex, answer, slip, search, say):
-    "The verdict where more than numbers is wrong."
-    more = _searched(ex, answer, [], say) if search and slip[0] == 'raises' else ()
-    said = [_ended(_sentence(s)) for s in (slip, *more)]
-    return Verdict(ex.name, 'not yet', (slip, *more), '\n  '.join(said))
-
-def _plainly(got, want):
-    "A slip that can be seen without trying anything."
-    if isinstance(got, str) or isinstance(want, str): return ()
-    if got.isnan().any() and not want.isnan().any(): return ('nan',)
-    return ('digit',) * _one_digit(got, want)
-
 # %% ../nbs/checker.ipynb #verdicts-told
-def _told_of(ex, answer, cases, wrong, search, say):
+def _told_of(ex, answer, cases, wrong, look):
     "The verdict on wrong numbers: {name: cases in which they are}."
     n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
     dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
@@ -683,8 +653,7 @@ def _told_of(ex, answer, cases, wrong, search, say):
         said += ': the lines have changed, the numbers have not'
     bare,lost = not slips,[m for m in wrong if case.lost(m)]
     if lost and not slips: slips = ('not written', lost[0]),
-    if search and not slips: slips = _searched(ex, answer, cases, say)
-    slips = slips or _plainly(case.got[n], case.want[n])
+    slips = slips or look(cases) or _plainly(case.got[n], case.want[n])
     said = said or ''.join(map(_sentence, slips))
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
@@ -700,20 +669,23 @@ def diagnose(name:str, # of the exercise, such as '04.1'
 
     Raises `RangeError` for an exercise that does not exist."""
     ex = _find(name)
+    look = lambda cases: _searched(ex, answer, cases, say) if search else ()
     try:
         _of_kind(answer, ex)
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
-    except Slip as e: return _stopped(ex, answer, e.args, search, say)
+    except Slip as e:
+        slips = e.args, *(look([]) if e.args[0] == 'raises' else ())
+        return Verdict(name, 'not yet', slips, '\n  '.join(_ended(_sentence(s)) for s in slips))
     bad = {n: [c for c in cases if not _agree(ex, c.got, c.want, [n])] for n in cases[0].want}
     wrong = {n: x for n,x in bad.items() if x}
     if not wrong: return Verdict(name, 'done', (), ex.title)
-    return _told_of(ex, answer, cases, wrong, search, say)
+    return _told_of(ex, answer, cases, wrong, look)
 
 # %% ../nbs/checker.ipynb #find
 def _find(name):
     "The exercise of that name."
-    if name not in EXERCISES: _open_books()
+    if name not in EXERCISES or name not in _TEXTS: _open_books()
     if name not in EXERCISES:
         known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'
         raise RangeError(f'no exercise {name!r}, want one of {known}')

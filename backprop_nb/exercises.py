@@ -6,7 +6,7 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, importlib, itertools, json, os, pkgutil, re, shutil, symtable, sys, time
+import ast, builtins, importlib, itertools, json, os, pkgutil, re, symtable, sys, time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
                                  book, diagnose, instead)
+from .training import _write_whole
 
 # %% ../nbs/exercises.ipynb #82418826
 def _answers():
@@ -66,28 +67,15 @@ def _done():
     return dict(_unsaved)
 
 # %% ../nbs/exercises.ipynb #d94b30f6
-def _fresh(path):
-    "Open a new file for writing, as soon as no other kernel has it."
-    for _ in range(100):
-        with suppress(FileExistsError): return open(path, 'x', encoding='utf-8')
-        time.sleep(0.03)
-    path.unlink()                                   # it belongs to a kernel that was killed
-    return open(path, 'x', encoding='utf-8')
-
 @contextmanager
-def _instead(path):
-    "A file to write, which takes the place of `path` at once or not at all."
-    new = path.with_name(f'.{path.name}.new')
-    f = _fresh(new)
-    try:
-        with f:
-            yield f
-            f.flush(); os.fsync(f.fileno())
-        if path.exists(): shutil.copymode(path, new)
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+def _locked(path):
+    "Wait until no other kernel writes the file; one that takes three seconds was killed."
+    lock = path.with_name(f'.{path.name}.new')
+    for _ in range(100):
+        with suppress(FileExistsError): lock.touch(exist_ok=False); break
+        time.sleep(0.03)
+    try: yield
+    finally: lock.unlink(missing_ok=True)
 
 # %% ../nbs/exercises.ipynb #11926e48
 def _set_aside(path):
@@ -102,12 +90,11 @@ def _write(path):
         if _unsaved.keys() <= _noted(path).keys(): return _unsaved.clear()
     path = Path(os.path.realpath(path))             # a link is followed
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _instead(path) as f:
+    with _locked(path):
         try: done = _noted(path)
         except ValueError: done = {}; _set_aside(path)
-        done = _unsaved | done
-        json.dump(dict(sorted(done.items())), f, indent=1)
-    for name in done: _unsaved.pop(name, None)
+        _write_whole(path, json.dumps(dict(sorted((_unsaved | done).items())), indent=1).encode())
+    _unsaved.clear()
 
 # %% ../nbs/exercises.ipynb #6e82d0fb
 def _enter(name):
