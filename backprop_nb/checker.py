@@ -276,15 +276,6 @@ def _passed_back(back, z, upstream, tensors, old=True, **more):
     return returned, {n: g for n,g in found.items() if g is not None and g is not ...
                       and (g is not laid[n] or g._version)}
 
-# %% ../nbs/checker.ipynb #gradient-none
-def _no_g(answer, returned, inputs):
-    "Say why no `.g` was written."
-    if any(getattr(t, 'grad', None) is not None for t in inputs): raise Slip('grad', '')
-    if returned is not None and returned is not ...: raise Slip('returned', '')
-    left = [getattr(t, 'g', 0) for t in inputs]
-    if any(g is None or g is ... for g in left) or _empty(answer): raise NotWritten
-    raise Slip('nothing', '')
-
 # %% ../nbs/checker.ipynb #gradient2
 class Gradient(Exercise):
     "A gradient function: it takes `out` with `out.g`, and fills `.g` of what came in."
@@ -297,7 +288,12 @@ class Gradient(Exercise):
         inputs,out = dict(zip(names, args)), self.forward(*args).clone()
         given = args if self.alone and not old else [*args[:at], out, *args[at:]]
         returned,got = _passed_back(lambda: answer(*given), out, upstream, inputs, old, out=out)
-        if not got: _no_g(answer, returned, inputs.values())
+        if not got:                                 # say why
+            if any(getattr(t, 'grad', None) is not None for t in args): raise Slip('grad', '')
+            if returned is not None and returned is not ...: raise Slip('returned', '')
+            left = [getattr(t, 'g', 0) for t in inputs.values()]
+            if any(g is None or g is ... for g in left) or _empty(answer): raise NotWritten
+            raise Slip('nothing', '')
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():
                 raise Slip('odd', f'{n}.g is {g!r:.40}, want a tensor')
@@ -308,6 +304,8 @@ _SAID = files('backprop_nb').joinpath('checker.md').read_text(encoding='utf-8')
 SLIPS = dict(_rows(_below('Slips', _SAID)))
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 MISSING = 'not written'                # in the place of a gradient
+
+def _lost(x): return isinstance(x, str) and x.startswith(MISSING)
 
 def _functions(text):
     "What the functions in some code compute, without names, comments and docstrings."
@@ -361,15 +359,18 @@ def _variants(ex, k):
         ('accumulates', {n: want[n] + stale[n[:-2]] for n in want}),
         ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
 
+def _want(ex, k): return _variants(ex, k)[0][1]
+
 # %% ../nbs/checker.ipynb #factors
 SIGNS = {'': 1, 'sign': -1}
 
-def _factors(sizes):
-    "By what a result may be too large in one case: key -> factor."
-    found = {'': 1, 'twice': 2, 'half': 1/2}
+@cache
+def _factors(ex, k):
+    "By what a result may be too large in case `k`: key -> factor."
+    found,sizes = {'': 1, 'twice': 2, 'half': 1/2}, ex.sizes[k]
     pairs = {f'({a}*{b})': sizes[a] * sizes[b] for a,b in itertools.combinations(sizes, 2)}
-    for size,k in (sizes | pairs).items():
-        if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
+    for size,n in (sizes | pairs).items():
+        if n: found['sum for mean', size],found['mean for sum', size] = n,1/n
     return found
 
 # %% ../nbs/checker.ipynb #layouts
@@ -405,9 +406,8 @@ def _rtol(ex, t):
 def _right(ex, got, want):
     "Same shape, dtype and numbers?"
     if isinstance(want, str) or isinstance(got, str): return _close(got, want)
-    if got.dtype == torch.float32: return _close(got, want, max(1e-5, _rtol(ex, want)))
-    if got.is_floating_point() and got.dtype != want.dtype: return False
-    return _close(got, want, _rtol(ex, want))
+    if got.dtype not in (torch.float32, want.dtype) and got.is_floating_point(): return False
+    return _close(got, want, max(_rtol(ex, want), 1e-5 if got.dtype == torch.float32 else 0))
 
 def _agree(ex, got, want, names=None):
     "Is all of `want` right in `got`, or all that has one of these names?"
@@ -415,50 +415,39 @@ def _agree(ex, got, want, names=None):
                for n in (want if names is None else names))
 
 # %% ../nbs/checker.ipynb #casetup
-class _Case(NamedTuple):
-    "One case of an exercise: what the answer gave, and what it might have given."
-    k: int          # its number
-    got: dict       # name -> tensor
-    variants: list  # of (key of a slip, {name: tensor}), the right ones first
-    factors: dict   # key of a slip -> factor
-    @property
-    def want(self): return self.variants[0][1]
-    def lost(self, n): return isinstance(self.got[n], str) and self.got[n].startswith(MISSING)
-
-def _fits(ex, case, names, v, sign, factor, layout):
-    "Do these slips together give what the answer gave under all of these names?"
+def _fits(ex, k, got, names, v, sign, factor, layout):
+    "Do these slips together give in case `k` what the answer gave, under all of these names?"
     for n in names:
-        numbers,got = case.variants[v][1].get(n),case.got[n]
-        if numbers is None: return False
-        if isinstance(got, str) or isinstance(numbers, str):
-            if sign or factor or layout or not _close(got, numbers): return False
+        mine,slip = got[n],_variants(ex, k)[v][1].get(n)
+        if slip is None: return False
+        if isinstance(mine, str) or isinstance(slip, str):
+            if sign or factor or layout or not _close(mine, slip): return False
             continue
-        numbers = numbers * SIGNS[sign] * case.factors[factor]
-        if not _close(LAYOUTS[layout](got, tuple(numbers.shape)), numbers, _rtol(ex, numbers)):
-            return False
+        slip = slip * SIGNS[sign] * _factors(ex, k)[factor]
+        if not _close(LAYOUTS[layout](mine, tuple(slip.shape)), slip, _rtol(ex, slip)): return False
     return True
 
 # %% ../nbs/checker.ipynb #stories
 @cache
-def _candidates(ex, variants, factors):
+def _candidates(ex):
     "All combinations of at most two slips, in groups: fewer slips first, then rows of the table."
     layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
     def rank(c):
         return sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), c[3] == 'batch sum missing'
-    found = sorted(itertools.product(range(variants), SIGNS, factors, layouts), key=rank)
-    return [[*group] for r,group in itertools.groupby(found, rank) if 0 < r[0] <= most]
+    found = itertools.product(range(len(_variants(ex, 0))), SIGNS, _factors(ex, 0), layouts)
+    found = itertools.groupby(sorted(found, key=rank), rank)
+    return [[*group] for r,group in found if 0 < r[0] <= most]
 
 def _stories(ex, cases, names, wrong):
-    """The slips that give the numbers under `names` in every case: the simplest sets of keys. A row
-    of the table has to be right where the answer is right."""
-    spared = cases[0].want.keys() - wrong
-    for group in _candidates(ex, len(cases[0].variants), (*cases[0].factors,)):
+    "The simplest slips that give the numbers of `names` in every case; rows spoil nothing else."
+    spared = _want(ex, 0).keys() - wrong
+    for group in _candidates(ex):
         found = {}
         for c in group:
-            if not all(_fits(ex, case, names, *c) for case in reversed(cases)): continue
-            key,own = cases[0].variants[c[0]][0], 0 < c[0] <= len(ex.slips)
-            if own and not all(_agree(ex, x.variants[c[0]][1], x.want, spared)
-                               for x in cases): continue
+            if not all(_fits(ex, k, got, names, *c) for k,got in reversed(cases)): continue
+            key,own = _variants(ex, 0)[c[0]][0], 0 < c[0] <= len(ex.slips)
+            if own and not all(_agree(ex, _variants(ex, k)[c[0]][1], _want(ex, k), spared)
+                               for k,_ in cases): continue
             if key == STILL and len(names) < len(wrong): key = STILL, names[0]    # in a part
             found[tuple(x for x in (key, *c[1:]) if x)] = None
         if found: return [*found]
@@ -468,16 +457,15 @@ def _stories(ex, cases, names, wrong):
 def _two_rows(ex, cases, names, wrong, end):
     "The two rows of the table that together give the numbers in every case, if found by `end`."
     found = []
-    names = {*names} | cases[0].want.keys() - wrong            # what is right has to stay so
+    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
     for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
         if time.thread_time() > end: break
         if STILL in (x, y) or x == y or places(a) & places(b): continue
-        if all(_agree(ex, c.got, _wrong_numbers(ex, c.k, f'{a}\n{b}'), names)
-               for c in reversed(cases)): found.append((x, y))
+        if all(_agree(ex, got, _wrong_numbers(ex, k, f'{a}\n{b}'), names)
+               for k,got in reversed(cases)): found.append((x, y))
     return found
 
-# %% ../nbs/checker.ipynb #sentence
 def _sentence(slip):
     "The sentence for a slip, which is a key or (key, what the sentence is to name)."
     key,more = slip if isinstance(slip, tuple) else (slip, '')
@@ -493,7 +481,7 @@ def _said(stories):
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
     slips,said,end = [],[],time.thread_time() + 2
-    each = [(n,) for n in wrong if not cases[0].lost(n)]
+    each = [(n,) for n in wrong if not _lost(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
         stories = _stories(ex, cases, names, wrong)
         if not stories and not isinstance(ex, Paper):
@@ -536,7 +524,6 @@ def _apart(got, want):
     shown = [(_shown(got, d), _shown(want, d)) for d in (4, 6, 9, 17)]
     return at, *next((s for s in shown if s[0] != s[1]), shown[-1])
 
-# %% ../nbs/checker.ipynb #example
 def _named_inputs(ex, k):
     "The inputs of case `k` by the names that they have in the solution, and the upstream gradient."
     if inspect.isclass(ex.solution): return {}
@@ -546,17 +533,17 @@ def _named_inputs(ex, k):
     with _alone(k): return found | {'out.g': _upstream(ex.forward(*args))}
 
 # %% ../nbs/checker.ipynb #example2
-def _example(ex, case, n, truth):
+def _example(ex, k, got, n, truth):
     "One case, with the learner's numbers, and the right ones if `truth`."
-    got,want = case.got[n],case.want[n]
-    if case.lost(n): return ''
+    got,want = got[n],_want(ex, k)[n]
+    if _lost(got): return ''
     if isinstance(ex, Paper):
         text = f' Your {"answer" if n == "the result" else n} is {_shown(got)}'
         if not isinstance(got, Tensor) or not got.dim() or got.shape != want.shape:
             return text + '.'
         off = (got - want).abs() > 1e-9 + _rtol(ex, want) * want.abs()
         return f'{text}; wrong in it: {", ".join(_shown(x) for x in got[off])}.'
-    shown = ', '.join(f'{a} = {_shown(x)}' for a,x in _named_inputs(ex, case.k).items())
+    shown = ', '.join(f'{a} = {_shown(x)}' for a,x in _named_inputs(ex, k).items())
     at,yours,right = _apart(got, want)
     text = f'\n  With {shown}' if shown else ''
     text += f'\n  {"you return" if n == "the result" else f"your {n} is"} {yours}{at}'
@@ -572,8 +559,7 @@ def _error(e, answer, ex, k):
     text = f'{type(e).__name__}: {e}'.strip(': ')
     cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
     parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
-    codes = [getattr(inspect.unwrap(f), '__code__', None) for f in parts if callable(f)]
-    files = {c.co_filename for c in codes if c}
+    files = {f.__code__.co_filename for f in map(inspect.unwrap, parts) if hasattr(f, '__code__')}
     lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename in files]
     line = f' in line {lines[-1]}' if lines else ''
     shapes = ', '.join(f'{n} {tuple(x.shape)}' for n,x in _named_inputs(ex, k).items()
@@ -582,23 +568,22 @@ def _error(e, answer, ex, k):
 
 # %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
-    "Run an answer in case `k`; raises `Slip` where more than its numbers is wrong."
-    variants = _variants(ex, k)
+    "(k, what an answer gives in case `k`); raises `Slip` where more than its numbers is wrong."
+    want = _want(ex, k)
     try: got = ex.numbers(answer, k)
     except (Slip, NotWritten): raise
     except (Exception, SystemExit) as e:
         if isinstance(e, NotImplementedError) and not e.args: raise NotWritten from e
         raise Slip('raises', _error(e, answer, ex, k)) from e
-    for n in variants[0][1]:
+    for n in want:
         if n not in got: raise Slip('not written', n)
-    return _Case(k, got, variants, _factors(ex.sizes[k]))
+    return k, got
 
 # %% ../nbs/checker.ipynb #ofkind
 def _cases(answer, ex):
-    """All cases. In the last one there is no old `.g`; an error there says less than wrong numbers
-    before it."""
+    "All cases; in the last no `.g` is old, and an error there says less than wrong numbers before."
     found = [_case(answer, ex, k) for k in range(len(ex.sizes) - 1)]
-    off = not all(_agree(ex, c.got, c.want) for c in found)
+    off = not all(_agree(ex, got, _want(ex, k)) for k,got in found)
     with suppress(*[Slip, NotWritten] * off): found.append(_case(answer, ex, len(ex.sizes) - 1))
     return found
 
@@ -630,13 +615,11 @@ def _wrong_dtype(got, want):
 def _searched(ex, answer, cases, say):
     "The slip that one change of the answer mends, or of the solution makes; () where none does."
     if isinstance(ex, Paper): return ()
-    wants = {k: ex.numbers(ex.solution, k) for k in range(len(ex.sizes))}
-    gots = {c.k: c.got for c in cases}
-    off = [c.k for c in cases if not _agree(ex, c.got, c.want)]
-    order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
+    gots,right = dict(cases), [k for k,got in cases if _agree(ex, got, _want(ex, k))]
+    order = sorted(range(len(ex.sizes)), key=right.__contains__)     # where it is wrong comes first
     f = ex.solution
     solution = Code(_source(f), f.__name__, vars(inspect.getmodule(f)))
-    def mends(f): return all(_agree(ex, ex.numbers(f, k), wants[k]) for k in order)
+    def mends(f): return all(_agree(ex, ex.numbers(f, k), _want(ex, k)) for k in order)
     def gives(f): return all(_agree(ex, ex.numbers(f, k), gots[k]) for k in order if k in gots)
     said = one_change(answer, solution, mends, gives if gots else None, say)
     return (('one change', said),) if said else ()
@@ -644,20 +627,19 @@ def _searched(ex, answer, cases, say):
 # %% ../nbs/checker.ipynb #verdicts-told
 def _told_of(ex, answer, cases, wrong, look):
     "The verdict on wrong numbers: {name: cases in which they are}."
-    n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
-    dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
-    if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
-    else: slips,said = _explained(ex, cases, [*wrong])
+    n,((k,got),*_) = next(iter(wrong.items()))
+    dtypes = {_wrong_dtype(g[n], _want(ex, j)[n]) for j,g in wrong[n]}
+    slips,said = _explained(ex, cases, [*wrong]) if None in dtypes else ((*dtypes,), '')
     if slips == (STILL,):
         if _as_given(ex, answer): return Verdict(ex.name, 'not written yet', (), STILL)
         said += ': the lines have changed, the numbers have not'
-    bare,lost = not slips,[m for m in wrong if case.lost(m)]
+    bare,lost = not slips,[m for m in wrong if _lost(got[m])]
     if lost and not slips: slips = ('not written', lost[0]),
-    slips = slips or look(cases) or _plainly(case.got[n], case.want[n])
-    said = said or ''.join(map(_sentence, slips))
+    slips = slips or look(cases) or _plainly(got[n], _want(ex, k)[n])
+    said = said or '; '.join(map(_sentence, slips))
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
-    return Verdict(ex.name, 'not yet', slips, text + _example(ex, case, n, bare))
+    return Verdict(ex.name, 'not yet', slips, text + _example(ex, k, got, n, bare))
 
 # %% ../nbs/checker.ipynb #diagnose
 def diagnose(name:str, # of the exercise, such as '04.1'
@@ -677,7 +659,8 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     except Slip as e:
         slips = e.args, *(look([]) if e.args[0] == 'raises' else ())
         return Verdict(name, 'not yet', slips, '\n  '.join(_ended(_sentence(s)) for s in slips))
-    bad = {n: [c for c in cases if not _agree(ex, c.got, c.want, [n])] for n in cases[0].want}
+    bad = {n: [(k, got) for k,got in cases if not _agree(ex, got, _want(ex, k), [n])]
+           for n in _want(ex, 0)}
     wrong = {n: x for n,x in bad.items() if x}
     if not wrong: return Verdict(name, 'done', (), ex.title)
     return _told_of(ex, answer, cases, wrong, look)

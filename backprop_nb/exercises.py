@@ -6,7 +6,7 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, importlib, itertools, json, os, pkgutil, re, symtable, sys, time
+import ast, builtins, importlib, itertools, json, os, re, symtable, sys, time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -21,9 +21,9 @@ def _answers():
     "Enter the exercises of the course, and what is said about them."
     from backprop_nb import answers
     for p in files(answers).iterdir():
-        if p.name.endswith('.md'): book(p.read_text(encoding='utf-8'))
-    for m in pkgutil.iter_modules(answers.__path__):
-        importlib.import_module(f'{answers.__name__}.{m.name}')
+        if p.name.endswith('.md'):                          # beside 04_relu.md stands relu.py
+            book(p.read_text(encoding='utf-8'))
+            importlib.import_module(f'{answers.__name__}.{p.name[3:-3]}')
 
 _BOOKS.append(_answers)
 
@@ -77,13 +77,13 @@ def _locked(path):
     try: yield
     finally: lock.unlink(missing_ok=True)
 
-# %% ../nbs/exercises.ipynb #11926e48
 def _set_aside(path):
     "Rename a file that is not ours, to a name that nothing has."
     names = (path.with_suffix(f'.damaged-{k}') for k in itertools.count(1))
     aside = path.rename(next(p for p in names if not os.path.lexists(p)))
     _say(f'{path.name} could not be read; it is kept as {aside.name}, and a new one begins')
 
+# %% ../nbs/exercises.ipynb #11926e48
 def _write(path):
     "Add what this session has done to the file, which another kernel may have changed."
     with suppress(ValueError):
@@ -96,7 +96,6 @@ def _write(path):
         _write_whole(path, json.dumps(dict(sorted((_unsaved | done).items())), indent=1).encode())
     _unsaved.clear()
 
-# %% ../nbs/exercises.ipynb #6e82d0fb
 def _enter(name):
     "Note that an exercise is done, unless it is noted already."
     _unsaved.setdefault(name, date.today().isoformat())
