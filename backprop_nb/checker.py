@@ -124,14 +124,12 @@ def _number_in(text):
         if isinstance(found, (list, tuple, set)): return found
     return text
 
-# %% ../nbs/checker.ipynb #values2
 def _plain(x, name='the result'):
     "A tensor, or text, made of whatever was returned; raises `Slip` where it is neither."
     if x is None or x is ...: raise NotWritten
     if isinstance(x, str) and isinstance(x := _number_in(x), str): return x
-    if isinstance(x, (set, frozenset)): x = sorted(x)
     if not isinstance(x, Tensor) and hasattr(x, '__iter__') and not hasattr(x, '__array__'):
-        x = [_plain(y, name) for y in x]
+        x = [_plain(y, name) for y in (sorted(x) if isinstance(x, (set, frozenset)) else x)]
         if any(isinstance(y, str) for y in x): return ', '.join(map(str, x))
         if len({y.shape for y in x}) > 1: raise Slip('odd', f'{name} has parts of several shapes')
         return torch.stack(x) if x else torch.zeros(0)
@@ -226,8 +224,7 @@ class Paper(Exercise):
 
 # %% ../nbs/checker.ipynb #kinds2
 class Function(Exercise):
-    """A function that returns something: several things by the names in `returns`. Into arguments
-    whose names are in `kept` it must not write."""
+    "A function; what it returns has the names in `returns`, into `kept` it must not write."
     def __init__(self, name, inputs, sizes=SIZES, returns=(), kept=()):
         super().__init__(name, inputs, sizes)
         self.returns,self.kept = returns,kept
@@ -266,8 +263,7 @@ def _untouched(**tensors):
         if not torch.equal(tensors[n], t): raise Slip('wrote into an input', n)
 
 def _passed_back(back, z, upstream, tensors, old=True, **more):
-    """What `back()` returns with a gradient in `z.g`, and what it writes into `.g`, by name; into
-    these tensors and `more` it must not write."""
+    "What `back()` returns, and what it writes into `.g`, by name; it may not write anywhere else."
     z.g = up = upstream(z)
     laid = _lay(tensors, old)
     with _untouched(**tensors, **more, **{'out.g': up}): returned = back()
@@ -278,9 +274,8 @@ def _passed_back(back, z, upstream, tensors, old=True, **more):
 
 # %% ../nbs/checker.ipynb #gradient2
 class Gradient(Exercise):
-    "A gradient function: it takes `out` with `out.g`, and fills `.g` of what came in."
-    def __init__(self, name, inputs, forward, sizes=SIZES, # `alone`: in the last case without `out`
-                 alone=False):
+    "It takes `out` with `out.g`, in the last case not if `alone`, and fills `.g` of what came in."
+    def __init__(self, name, inputs, forward, sizes=SIZES, alone=False):
         super().__init__(name, inputs, sizes)
         self.forward,self.alone = forward,alone
     def run(self, answer, args, upstream=_upstream, old=True):
@@ -456,10 +451,10 @@ def _stories(ex, cases, names, wrong):
 # %% ../nbs/checker.ipynb #pairs
 def _two_rows(ex, cases, names, wrong, end):
     "The two rows of the table that together give the numbers in every case, if found by `end`."
-    found = []
+    found,rows = [], [] if isinstance(ex, Paper) else ex.slips
     names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
-    for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
+    for (a,x),(b,y) in itertools.combinations(rows, 2):
         if time.thread_time() > end: break
         if STILL in (x, y) or x == y or places(a) & places(b): continue
         if all(_agree(ex, got, _wrong_numbers(ex, k, f'{a}\n{b}'), names)
@@ -483,9 +478,7 @@ def _explained(ex, cases, wrong):
     slips,said,end = [],[],time.thread_time() + 2
     each = [(n,) for n in wrong if not _lost(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
-        stories = _stories(ex, cases, names, wrong)
-        if not stories and not isinstance(ex, Paper):
-            stories = _two_rows(ex, cases, names, wrong, end)
+        stories = _stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]
@@ -579,7 +572,6 @@ def _case(answer, ex, k):
         if n not in got: raise Slip('not written', n)
     return k, got
 
-# %% ../nbs/checker.ipynb #ofkind
 def _cases(answer, ex):
     "All cases; in the last no `.g` is old, and an error there says less than wrong numbers before."
     found = [_case(answer, ex, k) for k in range(len(ex.sizes) - 1)]
@@ -587,6 +579,7 @@ def _cases(answer, ex):
     with suppress(*[Slip, NotWritten] * off): found.append(_case(answer, ex, len(ex.sizes) - 1))
     return found
 
+# %% ../nbs/checker.ipynb #ofkind
 def _of_kind(answer, ex):
     "Raise `Slip` for a value where a function is wanted, and the other way round."
     if isinstance(answer, Recorded): return               # its cases say so, if it is not
@@ -595,7 +588,6 @@ def _of_kind(answer, ex):
         what = 'this is a function' if callable(answer) else f'{_shown(answer)} is a value'
         raise Slip('kind', f'{what}; want {ex.wants}')
 
-# %% ../nbs/checker.ipynb #ofkind-near
 def _plainly(got, want):
     "A slip that can be seen without trying anything: nan, or one digit of a large whole number."
     if isinstance(got, str) or isinstance(want, str): return ()

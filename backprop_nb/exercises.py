@@ -7,7 +7,6 @@ __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
 import ast, builtins, importlib, itertools, json, os, re, symtable, sys, time
-from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.resources import files
@@ -162,14 +161,14 @@ def check(name:str, # of the exercise, such as '04.1'
     _stands_alone(name)
     if verdict.state == 'done': _enter(name)
 
-_given = Counter()
+_given = {}              # how many of the hints
 
 def hint(name:str, # of the exercise, such as '04.1'
         )->None:
     "Print the next hint; after the last one, the last one again."
     hints = _find(name).hints
-    k = min(_given[name], len(hints) - 1)
-    _given[name] += 1
+    k = min(_given.get(name, 0), len(hints) - 1)
+    _given[name] = k + 1
     _say(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
 
 # %% ../nbs/exercises.ipynb #c58f30c9

@@ -41,7 +41,6 @@ def _two_functions(N, kind):
 
 _FIRST = 1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #9b7c5162
 @Function('02.3', _two_functions, [(N, kind) for kind,N in enumerate(_FIRST)])
 def _worst(got, want):
     if got.shape != want.shape: return torch.tensor(math.inf)

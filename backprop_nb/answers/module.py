@@ -41,7 +41,6 @@ def _made(answer, *args):
     raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
                       'Module')
 
-# %% ../../nbs/answers_07_module.ipynb #5e1f0a77
 def _of_autograd(upstream, inp, weights, forward):
     "What a right module gives; `forward` takes the input and the weights by name."
     out,back = torch.func.vjp(forward, {'inp': inp, **weights})
@@ -88,7 +87,6 @@ def _stack(N, n):
     shapes = [], [(width,)], [(width, width), (width,)]
     return torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
 
-# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _layers(own, stack):
     "A layer for each list of tensors, built on the `Module` of the answer."
     class Scale(own['Module']):
@@ -105,6 +103,7 @@ def _through(own, stack):
         x = x.clamp(0) if not ts else x * w if b is None else x @ w + b
     return x
 
+# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _joined_grads(got, weights, when):
     "One entry for the gradients of all parameters."
     grads = {n: got.pop(f'{n}.g') for n in weights}
@@ -113,7 +112,6 @@ def _joined_grads(got, weights, when):
         [torch.zeros(0), *(g.flatten() for g in grads.values())])
     return {f'{n}{when}': x for n,x in (got | {"the parameters' .g": joined}).items()}
 
-# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
     x,stack = args
