@@ -195,7 +195,7 @@ def _forget(path):
     todo,kept = [],{}
     for ex in EXERCISES.values():
         ex.solution = _gone(inspect.signature(ex.solution))
-        for n in checker._TEXTS.get(ex.name, ()): delattr(ex, n)
+        for n in checker._TEXTS.get(ex.name, ()): vars(ex).pop(n, None)
         todo += vars(ex).values()
     while todo:
         x = todo.pop()
