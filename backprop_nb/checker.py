@@ -562,13 +562,12 @@ def _error(e, answer, ex, k):
 # %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
     "(k, what an answer gives in case `k`); raises `Slip` where more than its numbers is wrong."
-    want = _want(ex, k)
     try: got = ex.numbers(answer, k)
     except (Slip, NotWritten): raise
     except (Exception, SystemExit) as e:
         if isinstance(e, NotImplementedError) and not e.args: raise NotWritten from e
         raise Slip('raises', _error(e, answer, ex, k)) from e
-    for n in want:
+    for n in _want(ex, k):
         if n not in got: raise Slip('not written', n)
     return k, got
 
@@ -598,11 +597,6 @@ def _plainly(got, want):
     near = len(a) == len(b) and (off == 1 or off == 2 and sorted(a) == sorted(b))
     return ('digit',) if near else ()
 
-def _wrong_dtype(got, want):
-    "Right numbers in another dtype than the right one?"
-    if isinstance(got, str) or isinstance(want, str) or got.dtype == want.dtype: return None
-    return ('dtype', f'{got.dtype}, want {want.dtype}') if _close(got, want, 1e-4) else None
-
 # %% ../nbs/checker.ipynb #searched
 def _searched(ex, answer, cases, say):
     "The slip that one change of the answer mends, or of the solution makes; () where none does."
@@ -620,14 +614,16 @@ def _searched(ex, answer, cases, say):
 def _told_of(ex, answer, cases, wrong, look):
     "The verdict on wrong numbers: {name: cases in which they are}."
     n,((k,got),*_) = next(iter(wrong.items()))
-    dtypes = {_wrong_dtype(g[n], _want(ex, j)[n]) for j,g in wrong[n]}
-    slips,said = _explained(ex, cases, [*wrong]) if None in dtypes else ((*dtypes,), '')
+    pairs = [(g[n], _want(ex, j)[n]) for j,g in wrong[n]]
+    if all(_close(a, b, 1e-4) and a.dtype != b.dtype for a,b in pairs):
+        slips,said = (*{('dtype', f'{a.dtype}, want {b.dtype}') for a,b in pairs},), ''
+    else: slips,said = _explained(ex, cases, [*wrong])
     if slips == (STILL,):
         if _as_given(ex, answer): return Verdict(ex.name, 'not written yet', (), STILL)
         said += ': the lines have changed, the numbers have not'
     bare,lost = not slips,[m for m in wrong if _lost(got[m])]
     if lost and not slips: slips = ('not written', lost[0]),
-    slips = slips or look(cases) or _plainly(got[n], _want(ex, k)[n])
+    slips = slips or look(cases) or _plainly(*pairs[0])
     said = said or '; '.join(map(_sentence, slips))
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
