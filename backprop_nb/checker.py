@@ -300,7 +300,7 @@ SLIPS = dict(_rows(_below('Slips', _SAID)))
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 MISSING = 'not written'                # in the place of a gradient
 
-def _lost(x): return isinstance(x, str) and x.startswith(MISSING)
+def _unwritten(x): return isinstance(x, str) and x.startswith(MISSING)
 
 def _functions(text):
     "What the functions in some code compute, without names, comments and docstrings."
@@ -476,7 +476,7 @@ def _said(stories):
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
     slips,said,end = [],[],time.thread_time() + 2
-    each = [(n,) for n in wrong if not _lost(cases[0][1][n])]
+    each = [(n,) for n in wrong if not _unwritten(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
         stories = _stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
@@ -529,7 +529,7 @@ def _named_inputs(ex, k):
 def _example(ex, k, got, n, truth):
     "One case, with the learner's numbers, and the right ones if `truth`."
     got,want = got[n],_want(ex, k)[n]
-    if _lost(got): return ''
+    if _unwritten(got): return ''
     if isinstance(ex, Paper):
         text = f' Your {"answer" if n == "the result" else n} is {_shown(got)}'
         if not isinstance(got, Tensor) or not got.dim() or got.shape != want.shape:
@@ -559,7 +559,6 @@ def _error(e, answer, ex, k):
                        if isinstance(x, Tensor))
     return f'{text}{line}{shapes and f", with {shapes}"}{cause}'
 
-# %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
     "(k, what an answer gives in case `k`); raises `Slip` where more than its numbers is wrong."
     try: got = ex.numbers(answer, k)
@@ -571,6 +570,7 @@ def _case(answer, ex, k):
         if n not in got: raise Slip('not written', n)
     return k, got
 
+# %% ../nbs/checker.ipynb #case
 def _cases(answer, ex):
     "All cases; in the last no `.g` is old, and an error there says less than wrong numbers before."
     found = [_case(answer, ex, k) for k in range(len(ex.sizes) - 1)]
@@ -578,7 +578,6 @@ def _cases(answer, ex):
     with suppress(*[Slip, NotWritten] * off): found.append(_case(answer, ex, len(ex.sizes) - 1))
     return found
 
-# %% ../nbs/checker.ipynb #ofkind
 def _of_kind(answer, ex):
     "Raise `Slip` for a value where a function is wanted, and the other way round."
     if isinstance(answer, Recorded): return               # its cases say so, if it is not
@@ -621,7 +620,7 @@ def _told_of(ex, answer, cases, wrong, look):
     if slips == (STILL,):
         if _as_given(ex, answer): return Verdict(ex.name, 'not written yet', (), STILL)
         said += ': the lines have changed, the numbers have not'
-    bare,lost = not slips,[m for m in wrong if _lost(got[m])]
+    bare,lost = not slips,[m for m in wrong if _unwritten(got[m])]
     if lost and not slips: slips = ('not written', lost[0]),
     slips = slips or look(cases) or _plainly(*pairs[0])
     said = said or '; '.join(map(_sentence, slips))
