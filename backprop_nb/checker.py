@@ -20,22 +20,13 @@ from backprop_nb.gradcheck import _names
 from backprop_nb.search import Code, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
-class _Text(NamedTuple):
-    "What is said about an exercise."
-    title: str
-    hints: list = []        # one step each
-    derivation: str = ''    # Markdown
-    slips: list = []        # (wrong lines, sentence)
-    given: str = ''         # code that is to be mended
-
 _TEXTS,EXERCISES = {},{}    # by name
 _BOOKS = []                 # functions that enter more, called when an exercise is not found
 
 def _rows(table):
     "The rows of a table `| wrong lines | sentence |`."
-    rows = re.findall(r'^\| (`.*`) \| (.*) \|$', table.replace(r'\|', '\0'), re.M)
-    bar = lambda text: text.replace('\0', '|')
-    return [(bar('\n'.join(re.findall('`([^`]+)`', a))), bar(b)) for a,b in rows]
+    rows = re.findall(r'^\| (`.*`) \| (.*) \|$', table.replace(r'\|', '|'), re.M)
+    return [('\n'.join(re.findall('`([^`]+)`', a)), b) for a,b in rows]
 
 def _below(head, part):
     "What stands in a section below `**head**`."
@@ -48,10 +39,12 @@ def book(text:str, # Markdown, a section `## 04.2 Title` for each exercise
     "Enter what is said about exercises: hints, derivations, wrong lines."
     for part in re.split(r'^## (?=\w+\.\d+ )', text, flags=re.M)[1:]:
         name,title = part.split('\n')[0].split(' ', 1)
-        hints = re.findall(r'^\d\. (.*)', _below('Hints', part), re.M)
         given = re.findall(r'```python\n(.*?)```', part.partition('**Hints**')[0], re.S)
-        _TEXTS[name] = _Text(title, hints, _below('Derivation', part),
-                             _rows(part.partition('<details')[2] or part), ''.join(given))
+        _TEXTS[name] = dict(
+            title=title, hints=re.findall(r'^\d\. (.*)', _below('Hints', part), re.M),
+            derivation=_below('Derivation', part), given=''.join(given),
+            slips=_rows(part.partition('<details')[2] or part))
+        if name in EXERCISES: vars(EXERCISES[name]).update(_TEXTS[name])
 
 def _open_books():
     "Call what enters more; what stands here already stays."
@@ -80,12 +73,9 @@ class _Instead(ast.NodeTransformer):
 
 # %% ../nbs/checker.ipynb #instead2
 def _source(f):
-    "The code of a function or class without decorators and docstring."
+    "The code of a function or class without decorators."
     text = text_of(f)
-    node = ast.parse(text).body[0]
-    lines,doc = text.split('\n'), node.body[0]
-    cut = range(doc.lineno - 1, doc.end_lineno) if ast.get_docstring(node) else ()
-    return '\n'.join(l for k,l in enumerate(lines) if k >= node.lineno - 1 and k not in cut).strip()
+    return '\n'.join(text.split('\n')[ast.parse(text).body[0].lineno - 1:]).strip()
 
 @cache
 def instead(f:Callable, # a solution: a function, or a class
@@ -134,14 +124,12 @@ def _number_in(text):
         if isinstance(found, (list, tuple, set)): return found
     return text
 
-# %% ../nbs/checker.ipynb #values2
 def _plain(x, name='the result'):
     "A tensor, or text, made of whatever was returned; raises `Slip` where it is neither."
     if x is None or x is ...: raise NotWritten
     if isinstance(x, str) and isinstance(x := _number_in(x), str): return x
-    if isinstance(x, (set, frozenset)): x = sorted(x)
     if not isinstance(x, Tensor) and hasattr(x, '__iter__') and not hasattr(x, '__array__'):
-        x = [_plain(y, name) for y in x]
+        x = [_plain(y, name) for y in (sorted(x) if isinstance(x, (set, frozenset)) else x)]
         if any(isinstance(y, str) for y in x): return ', '.join(map(str, x))
         if len({y.shape for y in x}) > 1: raise Slip('odd', f'{name} has parts of several shapes')
         return torch.stack(x) if x else torch.zeros(0)
@@ -190,34 +178,28 @@ def _by_their_names(inputs, sizes):
     rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
     return [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s)) for s in rows]
 
-class _Told:
-    "Title, hints, derivation and slips of an exercise: they are in its text."
-    def __getattr__(self, name):
-        if name not in _Text._fields: raise AttributeError(name)
-        if self.name not in _TEXTS: _open_books()
-        return getattr(_TEXTS.get(self.name, _Text(self.name)), name)
-
 # %% ../nbs/checker.ipynb #exercise2
-class Exercise(_Told):
+class Exercise:
     """A question whose answer can be checked; as a decorator it takes the solution and enters it.
 
     The inputs are a function of some sizes, or the axes of random tensors, such as 'N d, d m'.
-    Each kind has a `run`: the numbers that an answer gives, by name. If `old`, something lies in
-    each `.g` before."""
+    `run` of each kind gives an answer's numbers by name; if `old`, each `.g` holds something."""
     forward,rtol,wants = None,1e-6,'a function; hand in the function itself, by its name'
+    title,hints,derivation,slips,given = '', [], '', [], ''     # what `book` has entered
     def __init__(self, name:str, # chapter and number, such as '04.1'
                  inputs:Callable|str, # sizes -> arguments of the solution
                  sizes:list=SIZES, # of each case, a dict or in their order; small ones first
                 ):
-        self.name,self.inputs = name,_drawn(inputs) if isinstance(inputs, str) else inputs
+        self.name = self.title = name
+        self.inputs = _drawn(inputs) if isinstance(inputs, str) else inputs
         self.sizes = _by_their_names(self.inputs, sizes)
     def __call__(self, solution):
         self.solution,EXERCISES[self.name] = solution,self
+        vars(self).update(_TEXTS.get(self.name, {}))
         return solution
     def args(self, k):
         with _alone(k): return self.inputs(**self.sizes[k])
     def numbers(self, answer, k, upstream=_upstream):
-        "The numbers of `answer` in case `k`."
         if isinstance(answer, Recorded): return answer.case(k)
         args = self.args(k)
         with _alone(k): return self.run(answer, args, upstream, k < len(self.sizes) - 1)
@@ -242,8 +224,7 @@ class Paper(Exercise):
 
 # %% ../nbs/checker.ipynb #kinds2
 class Function(Exercise):
-    """A function that returns something: several things by the names in `returns`. Into arguments
-    whose names are in `kept` it must not write."""
+    "A function; what it returns has the names in `returns`, into `kept` it must not write."
     def __init__(self, name, inputs, sizes=SIZES, returns=(), kept=()):
         super().__init__(name, inputs, sizes)
         self.returns,self.kept = returns,kept
@@ -282,8 +263,7 @@ def _untouched(**tensors):
         if not torch.equal(tensors[n], t): raise Slip('wrote into an input', n)
 
 def _passed_back(back, z, upstream, tensors, old=True, **more):
-    """What `back()` returns with a gradient in `z.g`, and what it writes into `.g`, by name; into
-    these tensors and `more` it must not write."""
+    "What `back()` returns, and what it writes into `.g`, by name; it may not write anywhere else."
     z.g = up = upstream(z)
     laid = _lay(tensors, old)
     with _untouched(**tensors, **more, **{'out.g': up}): returned = back()
@@ -292,20 +272,10 @@ def _passed_back(back, z, upstream, tensors, old=True, **more):
     return returned, {n: g for n,g in found.items() if g is not None and g is not ...
                       and (g is not laid[n] or g._version)}
 
-# %% ../nbs/checker.ipynb #gradient-none
-def _no_g(answer, returned, inputs):
-    "Say why no `.g` was written."
-    if any(getattr(t, 'grad', None) is not None for t in inputs): raise Slip('grad', '')
-    if returned is not None and returned is not ...: raise Slip('returned', '')
-    left = [getattr(t, 'g', 0) for t in inputs]
-    if any(g is None or g is ... for g in left) or _empty(answer): raise NotWritten
-    raise Slip('nothing', '')
-
 # %% ../nbs/checker.ipynb #gradient2
 class Gradient(Exercise):
-    "A gradient function: it takes `out` with `out.g`, and fills `.g` of what came in."
-    def __init__(self, name, inputs, forward, sizes=SIZES, # `alone`: in the last case without `out`
-                 alone=False):
+    "It takes `out` with `out.g`, in the last case not if `alone`, and fills `.g` of what came in."
+    def __init__(self, name, inputs, forward, sizes=SIZES, alone=False):
         super().__init__(name, inputs, sizes)
         self.forward,self.alone = forward,alone
     def run(self, answer, args, upstream=_upstream, old=True):
@@ -313,7 +283,12 @@ class Gradient(Exercise):
         inputs,out = dict(zip(names, args)), self.forward(*args).clone()
         given = args if self.alone and not old else [*args[:at], out, *args[at:]]
         returned,got = _passed_back(lambda: answer(*given), out, upstream, inputs, old, out=out)
-        if not got: _no_g(answer, returned, inputs.values())
+        if not got:                                 # say why
+            if any(getattr(t, 'grad', None) is not None for t in args): raise Slip('grad', '')
+            if returned is not None and returned is not ...: raise Slip('returned', '')
+            left = [getattr(t, 'g', 0) for t in inputs.values()]
+            if any(g is None or g is ... for g in left) or _empty(answer): raise NotWritten
+            raise Slip('nothing', '')
         for n,g in got.items():                     # of a single number it may be a number
             if not isinstance(g, Tensor) and inputs[n].dim():
                 raise Slip('odd', f'{n}.g is {g!r:.40}, want a tensor')
@@ -324,6 +299,8 @@ _SAID = files('backprop_nb').joinpath('checker.md').read_text(encoding='utf-8')
 SLIPS = dict(_rows(_below('Slips', _SAID)))
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 MISSING = 'not written'                # in the place of a gradient
+
+def _unwritten(x): return isinstance(x, str) and x.startswith(MISSING)
 
 def _functions(text):
     "What the functions in some code compute, without names, comments and docstrings."
@@ -340,9 +317,8 @@ def _as_given(ex, answer):
 def _but(keep):
     "An upstream gradient that is 0 but for the examples that `keep` leaves."
     def up(out):
-        if not out.dim(): return _upstream(out)
         mask = torch.zeros_like(out)
-        mask[keep] = 1.
+        mask[keep if out.dim() else ...] = 1.
         return _upstream(out) * mask
     return up
 
@@ -378,15 +354,18 @@ def _variants(ex, k):
         ('accumulates', {n: want[n] + stale[n[:-2]] for n in want}),
         ('forward', dict.fromkeys(alike, out)), ('local dropped', dict.fromkeys(alike, up))]
 
+def _want(ex, k): return _variants(ex, k)[0][1]
+
 # %% ../nbs/checker.ipynb #factors
 SIGNS = {'': 1, 'sign': -1}
 
-def _factors(sizes):
-    "By what a result may be too large in one case: key -> factor."
-    found = {'': 1, 'twice': 2, 'half': 1/2}
+@cache
+def _factors(ex, k):
+    "By what a result may be too large in case `k`: key -> factor."
+    found,sizes = {'': 1, 'twice': 2, 'half': 1/2}, ex.sizes[k]
     pairs = {f'({a}*{b})': sizes[a] * sizes[b] for a,b in itertools.combinations(sizes, 2)}
-    for size,k in (sizes | pairs).items():
-        if k: found['sum for mean', size],found['mean for sum', size] = k,1/k
+    for size,n in (sizes | pairs).items():
+        if n: found['sum for mean', size],found['mean for sum', size] = n,1/n
     return found
 
 # %% ../nbs/checker.ipynb #layouts
@@ -422,9 +401,8 @@ def _rtol(ex, t):
 def _right(ex, got, want):
     "Same shape, dtype and numbers?"
     if isinstance(want, str) or isinstance(got, str): return _close(got, want)
-    if got.dtype == torch.float32: return _close(got, want, max(1e-5, _rtol(ex, want)))
-    if got.is_floating_point() and got.dtype != want.dtype: return False
-    return _close(got, want, _rtol(ex, want))
+    if got.dtype not in (torch.float32, want.dtype) and got.is_floating_point(): return False
+    return _close(got, want, max(_rtol(ex, want), 1e-5 if got.dtype == torch.float32 else 0))
 
 def _agree(ex, got, want, names=None):
     "Is all of `want` right in `got`, or all that has one of these names?"
@@ -432,50 +410,39 @@ def _agree(ex, got, want, names=None):
                for n in (want if names is None else names))
 
 # %% ../nbs/checker.ipynb #casetup
-class _Case(NamedTuple):
-    "One case of an exercise: what the answer gave, and what it might have given."
-    k: int          # its number
-    got: dict       # name -> tensor
-    variants: list  # of (key of a slip, {name: tensor}), the right ones first
-    factors: dict   # key of a slip -> factor
-    @property
-    def want(self): return self.variants[0][1]
-    def lost(self, n): return isinstance(self.got[n], str) and self.got[n].startswith(MISSING)
-
-def _fits(ex, case, names, v, sign, factor, layout):
-    "Do these slips together give what the answer gave under all of these names?"
+def _fits(ex, k, got, names, v, sign, factor, layout):
+    "Do these slips together give in case `k` what the answer gave, under all of these names?"
     for n in names:
-        numbers,got = case.variants[v][1].get(n),case.got[n]
-        if numbers is None: return False
-        if isinstance(got, str) or isinstance(numbers, str):
-            if sign or factor or layout or not _close(got, numbers): return False
+        mine,slip = got[n],_variants(ex, k)[v][1].get(n)
+        if slip is None: return False
+        if isinstance(mine, str) or isinstance(slip, str):
+            if sign or factor or layout or not _close(mine, slip): return False
             continue
-        numbers = numbers * SIGNS[sign] * case.factors[factor]
-        if not _close(LAYOUTS[layout](got, tuple(numbers.shape)), numbers, _rtol(ex, numbers)):
-            return False
+        slip = slip * SIGNS[sign] * _factors(ex, k)[factor]
+        if not _close(LAYOUTS[layout](mine, tuple(slip.shape)), slip, _rtol(ex, slip)): return False
     return True
 
 # %% ../nbs/checker.ipynb #stories
 @cache
-def _candidates(ex, variants, factors):
+def _candidates(ex):
     "All combinations of at most two slips, in groups: fewer slips first, then rows of the table."
     layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
     def rank(c):
         return sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), c[3] == 'batch sum missing'
-    found = sorted(itertools.product(range(variants), SIGNS, factors, layouts), key=rank)
-    return [[*group] for r,group in itertools.groupby(found, rank) if 0 < r[0] <= most]
+    found = itertools.product(range(len(_variants(ex, 0))), SIGNS, _factors(ex, 0), layouts)
+    found = itertools.groupby(sorted(found, key=rank), rank)
+    return [[*group] for r,group in found if 0 < r[0] <= most]
 
 def _stories(ex, cases, names, wrong):
-    """The slips that give the numbers under `names` in every case: the simplest sets of keys. A row
-    of the table has to be right where the answer is right."""
-    spared = cases[0].want.keys() - wrong
-    for group in _candidates(ex, len(cases[0].variants), (*cases[0].factors,)):
+    "The simplest slips that give the numbers of `names` in every case; rows spoil nothing else."
+    spared = _want(ex, 0).keys() - wrong
+    for group in _candidates(ex):
         found = {}
         for c in group:
-            if not all(_fits(ex, case, names, *c) for case in reversed(cases)): continue
-            key,own = cases[0].variants[c[0]][0], 0 < c[0] <= len(ex.slips)
-            rows = [case.variants[c[0]][1] for case in cases]
-            if own and not all(_agree(ex, r, x.want, spared) for r,x in zip(rows, cases)): continue
+            if not all(_fits(ex, k, got, names, *c) for k,got in reversed(cases)): continue
+            key,own = _variants(ex, 0)[c[0]][0], 0 < c[0] <= len(ex.slips)
+            if own and not all(_agree(ex, _variants(ex, k)[c[0]][1], _want(ex, k), spared)
+                               for k,_ in cases): continue
             if key == STILL and len(names) < len(wrong): key = STILL, names[0]    # in a part
             found[tuple(x for x in (key, *c[1:]) if x)] = None
         if found: return [*found]
@@ -484,17 +451,16 @@ def _stories(ex, cases, names, wrong):
 # %% ../nbs/checker.ipynb #pairs
 def _two_rows(ex, cases, names, wrong, end):
     "The two rows of the table that together give the numbers in every case, if found by `end`."
-    found = []
-    names = {*names} | cases[0].want.keys() - wrong            # what is right has to stay so
+    found,rows = [], [] if isinstance(ex, Paper) else ex.slips
+    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
-    for (a,x),(b,y) in itertools.combinations(ex.slips, 2):
+    for (a,x),(b,y) in itertools.combinations(rows, 2):
         if time.thread_time() > end: break
         if STILL in (x, y) or x == y or places(a) & places(b): continue
-        if all(_agree(ex, c.got, _wrong_numbers(ex, c.k, f'{a}\n{b}'), names)
-               for c in reversed(cases)): found.append((x, y))
+        if all(_agree(ex, got, _wrong_numbers(ex, k, f'{a}\n{b}'), names)
+               for k,got in reversed(cases)): found.append((x, y))
     return found
 
-# %% ../nbs/checker.ipynb #sentence
 def _sentence(slip):
     "The sentence for a slip, which is a key or (key, what the sentence is to name)."
     key,more = slip if isinstance(slip, tuple) else (slip, '')
@@ -510,11 +476,9 @@ def _said(stories):
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
     slips,said,end = [],[],time.thread_time() + 2
-    each = [(n,) for n in wrong if not cases[0].lost(n)]
+    each = [(n,) for n in wrong if not _unwritten(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
-        stories = _stories(ex, cases, names, wrong)
-        if not stories and not isinstance(ex, Paper):
-            stories = _two_rows(ex, cases, names, wrong, end)
+        stories = _stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]
@@ -553,7 +517,6 @@ def _apart(got, want):
     shown = [(_shown(got, d), _shown(want, d)) for d in (4, 6, 9, 17)]
     return at, *next((s for s in shown if s[0] != s[1]), shown[-1])
 
-# %% ../nbs/checker.ipynb #example
 def _named_inputs(ex, k):
     "The inputs of case `k` by the names that they have in the solution, and the upstream gradient."
     if inspect.isclass(ex.solution): return {}
@@ -563,17 +526,17 @@ def _named_inputs(ex, k):
     with _alone(k): return found | {'out.g': _upstream(ex.forward(*args))}
 
 # %% ../nbs/checker.ipynb #example2
-def _example(ex, case, n, truth):
+def _example(ex, k, got, n, truth):
     "One case, with the learner's numbers, and the right ones if `truth`."
-    got,want = case.got[n],case.want[n]
-    if case.lost(n): return ''
+    got,want = got[n],_want(ex, k)[n]
+    if _unwritten(got): return ''
     if isinstance(ex, Paper):
         text = f' Your {"answer" if n == "the result" else n} is {_shown(got)}'
         if not isinstance(got, Tensor) or not got.dim() or got.shape != want.shape:
             return text + '.'
         off = (got - want).abs() > 1e-9 + _rtol(ex, want) * want.abs()
         return f'{text}; wrong in it: {", ".join(_shown(x) for x in got[off])}.'
-    shown = ', '.join(f'{a} = {_shown(x)}' for a,x in _named_inputs(ex, case.k).items())
+    shown = ', '.join(f'{a} = {_shown(x)}' for a,x in _named_inputs(ex, k).items())
     at,yours,right = _apart(got, want)
     text = f'\n  With {shown}' if shown else ''
     text += f'\n  {"you return" if n == "the result" else f"your {n} is"} {yours}{at}'
@@ -584,41 +547,34 @@ def _example(ex, case, n, truth):
 # %% ../nbs/checker.ipynb #raised
 CAUSES = dict(_rows(_below('Causes', _SAID)))
 
-def _line(e, answer):
-    "Where in the learner's code an error was raised; '' where unknown."
-    parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
-    codes = [getattr(inspect.unwrap(f), '__code__', None) for f in parts if callable(f)]
-    files = {c.co_filename for c in codes if c}
-    frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename in files]
-    return f' in line {frames[-1].lineno}' if frames else ''
-
 def _error(e, answer, ex, k):
-    "What to say of an error in the learner's code."
+    "What to say of an error in the learner's code, and its line where that is known."
     text = f'{type(e).__name__}: {e}'.strip(': ')
     cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
+    parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
+    files = {f.__code__.co_filename for f in map(inspect.unwrap, parts) if hasattr(f, '__code__')}
+    lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename in files]
+    line = f' in line {lines[-1]}' if lines else ''
     shapes = ', '.join(f'{n} {tuple(x.shape)}' for n,x in _named_inputs(ex, k).items()
                        if isinstance(x, Tensor))
-    return f'{text}{_line(e, answer)}{shapes and f", with {shapes}"}{cause}'
+    return f'{text}{line}{shapes and f", with {shapes}"}{cause}'
 
-# %% ../nbs/checker.ipynb #case
 def _case(answer, ex, k):
-    "Run an answer in case `k`; raises `Slip` where more than its numbers is wrong."
-    variants = _variants(ex, k)
+    "(k, what an answer gives in case `k`); raises `Slip` where more than its numbers is wrong."
     try: got = ex.numbers(answer, k)
     except (Slip, NotWritten): raise
     except (Exception, SystemExit) as e:
         if isinstance(e, NotImplementedError) and not e.args: raise NotWritten from e
         raise Slip('raises', _error(e, answer, ex, k)) from e
-    for n in variants[0][1]:
+    for n in _want(ex, k):
         if n not in got: raise Slip('not written', n)
-    return _Case(k, got, variants, _factors(ex.sizes[k]))
+    return k, got
 
-# %% ../nbs/checker.ipynb #ofkind
+# %% ../nbs/checker.ipynb #case
 def _cases(answer, ex):
-    """All cases. In the last one there is no old `.g`; an error there says less than wrong numbers
-    before it."""
+    "All cases; in the last no `.g` is old, and an error there says less than wrong numbers before."
     found = [_case(answer, ex, k) for k in range(len(ex.sizes) - 1)]
-    off = not all(_agree(ex, c.got, c.want) for c in found)
+    off = not all(_agree(ex, got, _want(ex, k)) for k,got in found)
     with suppress(*[Slip, NotWritten] * off): found.append(_case(answer, ex, len(ex.sizes) - 1))
     return found
 
@@ -630,65 +586,47 @@ def _of_kind(answer, ex):
         what = 'this is a function' if callable(answer) else f'{_shown(answer)} is a value'
         raise Slip('kind', f'{what}; want {ex.wants}')
 
-# %% ../nbs/checker.ipynb #ofkind-near
-def _one_digit(got, want):
-    "Do whole numbers from 1000 on differ in one digit, or by two that have changed places?"
-    if got.dim() or want.dim() or got != got.round() or want.abs() < 1000: return False
+def _plainly(got, want):
+    "A slip that can be seen without trying anything: nan, or one digit of a large whole number."
+    if isinstance(got, str) or isinstance(want, str): return ()
+    if got.isnan().any() and not want.isnan().any(): return ('nan',)
+    if got.dim() or want.dim() or got != got.round() or want.abs() < 1000: return ()
     a,b = f'{got:.0f}',f'{want:.0f}'
     off = sum(x != y for x,y in zip(a, b))
-    return len(a) == len(b) and (off == 1 or off == 2 and sorted(a) == sorted(b))
-
-def _wrong_dtype(got, want):
-    "Right numbers in another dtype than the right one?"
-    if isinstance(got, str) or isinstance(want, str) or got.dtype == want.dtype: return None
-    return ('dtype', f'{got.dtype}, want {want.dtype}') if _close(got, want, 1e-4) else None
+    near = len(a) == len(b) and (off == 1 or off == 2 and sorted(a) == sorted(b))
+    return ('digit',) if near else ()
 
 # %% ../nbs/checker.ipynb #searched
 def _searched(ex, answer, cases, say):
     "The slip that one change of the answer mends, or of the solution makes; () where none does."
     if isinstance(ex, Paper): return ()
-    wants = {k: ex.numbers(ex.solution, k) for k in range(len(ex.sizes))}
-    gots = {c.k: c.got for c in cases}
-    off = [c.k for c in cases if not _agree(ex, c.got, c.want)]
-    order = dict.fromkeys([*off, *wants])                # where the answer is wrong comes first
+    gots,right = dict(cases), [k for k,got in cases if _agree(ex, got, _want(ex, k))]
+    order = sorted(range(len(ex.sizes)), key=right.__contains__)     # where it is wrong comes first
     f = ex.solution
     solution = Code(_source(f), f.__name__, vars(inspect.getmodule(f)))
-    def mends(f): return all(_agree(ex, ex.numbers(f, k), wants[k]) for k in order)
+    def mends(f): return all(_agree(ex, ex.numbers(f, k), _want(ex, k)) for k in order)
     def gives(f): return all(_agree(ex, ex.numbers(f, k), gots[k]) for k in order if k in gots)
     said = one_change(answer, solution, mends, gives if gots else None, say)
     return (('one change', said),) if said else ()
 
-# %% ../nbs/checker.ipynb #verdicts
-def _stopped(ex, answer, slip, search, say):
-    "The verdict where more than numbers is wrong."
-    more = _searched(ex, answer, [], say) if search and slip[0] == 'raises' else ()
-    said = [_ended(_sentence(s)) for s in (slip, *more)]
-    return Verdict(ex.name, 'not yet', (slip, *more), '\n  '.join(said))
-
-def _plainly(got, want):
-    "A slip that can be seen without trying anything."
-    if isinstance(got, str) or isinstance(want, str): return ()
-    if got.isnan().any() and not want.isnan().any(): return ('nan',)
-    return ('digit',) * _one_digit(got, want)
-
 # %% ../nbs/checker.ipynb #verdicts-told
-def _told_of(ex, answer, cases, wrong, search, say):
+def _told_of(ex, answer, cases, wrong, look):
     "The verdict on wrong numbers: {name: cases in which they are}."
-    n,case = next(iter(wrong)), next(iter(wrong.values()))[0]
-    dtypes = {_wrong_dtype(c.got[n], c.want[n]) for c in wrong[n]}
-    if None not in dtypes: slips,said = (*dtypes,),'; '.join(map(_sentence, dtypes))
+    n,((k,got),*_) = next(iter(wrong.items()))
+    pairs = [(g[n], _want(ex, j)[n]) for j,g in wrong[n]]
+    if all(_close(a, b, 1e-4) and a.dtype != b.dtype for a,b in pairs):
+        slips,said = (*{('dtype', f'{a.dtype}, want {b.dtype}') for a,b in pairs},), ''
     else: slips,said = _explained(ex, cases, [*wrong])
     if slips == (STILL,):
         if _as_given(ex, answer): return Verdict(ex.name, 'not written yet', (), STILL)
         said += ': the lines have changed, the numbers have not'
-    bare,lost = not slips,[m for m in wrong if case.lost(m)]
+    bare,lost = not slips,[m for m in wrong if _unwritten(got[m])]
     if lost and not slips: slips = ('not written', lost[0]),
-    if search and not slips: slips = _searched(ex, answer, cases, say)
-    slips = slips or _plainly(case.got[n], case.want[n])
-    said = said or ''.join(map(_sentence, slips))
+    slips = slips or look(cases) or _plainly(*pairs[0])
+    said = said or '; '.join(map(_sentence, slips))
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
-    return Verdict(ex.name, 'not yet', slips, text + _example(ex, case, n, bare))
+    return Verdict(ex.name, 'not yet', slips, text + _example(ex, k, got, n, bare))
 
 # %% ../nbs/checker.ipynb #diagnose
 def diagnose(name:str, # of the exercise, such as '04.1'
@@ -700,20 +638,24 @@ def diagnose(name:str, # of the exercise, such as '04.1'
 
     Raises `RangeError` for an exercise that does not exist."""
     ex = _find(name)
+    look = lambda cases: _searched(ex, answer, cases, say) if search else ()
     try:
         _of_kind(answer, ex)
         cases = _cases(answer, ex)
     except NotWritten as e: return Verdict(name, 'not written yet', (), f'{e}')
-    except Slip as e: return _stopped(ex, answer, e.args, search, say)
-    bad = {n: [c for c in cases if not _agree(ex, c.got, c.want, [n])] for n in cases[0].want}
+    except Slip as e:
+        slips = e.args, *(look([]) if e.args[0] == 'raises' else ())
+        return Verdict(name, 'not yet', slips, '\n  '.join(_ended(_sentence(s)) for s in slips))
+    bad = {n: [(k, got) for k,got in cases if not _agree(ex, got, _want(ex, k), [n])]
+           for n in _want(ex, 0)}
     wrong = {n: x for n,x in bad.items() if x}
     if not wrong: return Verdict(name, 'done', (), ex.title)
-    return _told_of(ex, answer, cases, wrong, search, say)
+    return _told_of(ex, answer, cases, wrong, look)
 
 # %% ../nbs/checker.ipynb #find
 def _find(name):
     "The exercise of that name."
-    if name not in EXERCISES: _open_books()
+    if name not in EXERCISES or name not in _TEXTS: _open_books()
     if name not in EXERCISES:
         known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'
         raise RangeError(f'no exercise {name!r}, want one of {known}')

@@ -6,23 +6,23 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, importlib, itertools, json, os, pkgutil, re, shutil, symtable, sys, time
-from collections import Counter
+import ast, builtins, importlib, itertools, json, os, re, symtable, sys, time
 from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
                                  book, diagnose, instead)
+from .training import _write_whole
 
 # %% ../nbs/exercises.ipynb #82418826
 def _answers():
     "Enter the exercises of the course, and what is said about them."
     from backprop_nb import answers
     for p in files(answers).iterdir():
-        if p.name.endswith('.md'): book(p.read_text(encoding='utf-8'))
-    for m in pkgutil.iter_modules(answers.__path__):
-        importlib.import_module(f'{answers.__name__}.{m.name}')
+        if p.name.endswith('.md'):                          # beside 04_relu.md stands relu.py
+            book(p.read_text(encoding='utf-8'))
+            importlib.import_module(f'{answers.__name__}.{p.name[3:-3]}')
 
 _BOOKS.append(_answers)
 
@@ -66,50 +66,35 @@ def _done():
     return dict(_unsaved)
 
 # %% ../nbs/exercises.ipynb #d94b30f6
-def _fresh(path):
-    "Open a new file for writing, as soon as no other kernel has it."
-    for _ in range(100):
-        with suppress(FileExistsError): return open(path, 'x', encoding='utf-8')
-        time.sleep(0.03)
-    path.unlink()                                   # it belongs to a kernel that was killed
-    return open(path, 'x', encoding='utf-8')
-
 @contextmanager
-def _instead(path):
-    "A file to write, which takes the place of `path` at once or not at all."
-    new = path.with_name(f'.{path.name}.new')
-    f = _fresh(new)
-    try:
-        with f:
-            yield f
-            f.flush(); os.fsync(f.fileno())
-        if path.exists(): shutil.copymode(path, new)
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+def _locked(path):
+    "Wait until no other kernel writes the file; one that takes three seconds was killed."
+    lock = path.with_name(f'.{path.name}.new')
+    for _ in range(100):
+        with suppress(FileExistsError): lock.touch(exist_ok=False); break
+        time.sleep(0.03)
+    try: yield
+    finally: lock.unlink(missing_ok=True)
 
-# %% ../nbs/exercises.ipynb #11926e48
 def _set_aside(path):
     "Rename a file that is not ours, to a name that nothing has."
     names = (path.with_suffix(f'.damaged-{k}') for k in itertools.count(1))
     aside = path.rename(next(p for p in names if not os.path.lexists(p)))
     _say(f'{path.name} could not be read; it is kept as {aside.name}, and a new one begins')
 
+# %% ../nbs/exercises.ipynb #11926e48
 def _write(path):
     "Add what this session has done to the file, which another kernel may have changed."
     with suppress(ValueError):
         if _unsaved.keys() <= _noted(path).keys(): return _unsaved.clear()
     path = Path(os.path.realpath(path))             # a link is followed
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _instead(path) as f:
+    with _locked(path):
         try: done = _noted(path)
         except ValueError: done = {}; _set_aside(path)
-        done = _unsaved | done
-        json.dump(dict(sorted(done.items())), f, indent=1)
-    for name in done: _unsaved.pop(name, None)
+        _write_whole(path, json.dumps(dict(sorted((_unsaved | done).items())), indent=1).encode())
+    _unsaved.clear()
 
-# %% ../nbs/exercises.ipynb #6e82d0fb
 def _enter(name):
     "Note that an exercise is done, unless it is noted already."
     _unsaved.setdefault(name, date.today().isoformat())
@@ -176,14 +161,14 @@ def check(name:str, # of the exercise, such as '04.1'
     _stands_alone(name)
     if verdict.state == 'done': _enter(name)
 
-_given = Counter()
+_given = {}              # how many of the hints
 
 def hint(name:str, # of the exercise, such as '04.1'
         )->None:
     "Print the next hint; after the last one, the last one again."
     hints = _find(name).hints
-    k = min(_given[name], len(hints) - 1)
-    _given[name] += 1
+    k = min(_given.get(name, 0), len(hints) - 1)
+    _given[name] = k + 1
     _say(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
 
 # %% ../nbs/exercises.ipynb #c58f30c9

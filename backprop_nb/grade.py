@@ -6,8 +6,8 @@
 __all__ = ['slides', 'exercise_cells', 'grade']
 
 # %% ../nbs/teachers.ipynb #b9b9ecf4
-import argparse, csv, ctypes, functools, gc, importlib.util, inspect, json, linecache, os, queue
-import re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
+import argparse, csv, ctypes, functools, gc, importlib.util, inspect, io, json, linecache, os
+import queue, re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
 from contextlib import suppress
 from copy import deepcopy
 from importlib.resources import files
@@ -19,6 +19,7 @@ from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _error,
                                  _of_kind, _open_books, diagnose)
 from .clinic import FileError, RangeError
 from .graph import Value
+from .training import _write_whole
 
 # %% ../nbs/teachers.ipynb #slides-look
 _LOOK = '''
@@ -194,6 +195,7 @@ def _forget(path):
     todo,kept = [],{}
     for ex in EXERCISES.values():
         ex.solution = _gone(inspect.signature(ex.solution))
+        for n in checker._TEXTS.get(ex.name, ()): vars(ex).pop(n, None)
         todo += vars(ex).values()
     while todo:
         x = todo.pop()
@@ -669,9 +671,10 @@ def _row_a_notebook(graded):
 # %% ../nbs/teachers.ipynb #3aa6b090
 def _save(rows, path):
     "Write a CSV file, whole or not at all."
-    with exercises._instead(Path(os.path.realpath(path))) as f:
-        f.write('\ufeff')                           # tells spreadsheets that it is UTF-8
-        csv.writer(f, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows([map(_cell_text, row) for row in rows])
+    blob = text.getvalue().encode('utf-8-sig')      # tells spreadsheets that it is UTF-8
+    _write_whole(Path(os.path.realpath(path)), blob)
 
 def _print(text, to='stdout'):
     "Print, in whatever letters the screen has; one that is gone is no matter."

@@ -403,20 +403,24 @@ def _digest(about, tensors):
     return h.hexdigest()
 
 # %% ../nbs/10_training.ipynb #76e9147b
-def _put(path, blob):
+def _write_whole(path, blob):
     "Write a file at once or not at all."
-    path = Path(os.path.realpath(path))
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise FileError(f'save_state: {path} is no plain file, and stays as it is')
     part = path.with_name(f'.{secrets.token_hex(8)}.part')
     try:
         with open(part, 'xb') as f:
             f.write(blob); f.flush(); os.fsync(f.fileno())     # on the disk, not on the way to it
         if path.exists(): shutil.copymode(path, part)
         os.replace(part, path)
-    except OSError as e: raise FileError(f'save_state: {path} cannot be written: {e}') from e
     finally:
         if os.path.exists(part): part.unlink()
+
+def _put(path, blob):
+    "The same for a state; a link is followed."
+    path = Path(os.path.realpath(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileError(f'save_state: {path} is no plain file, and stays as it is')
+    try: _write_whole(path, blob)
+    except OSError as e: raise FileError(f'save_state: {path} cannot be written: {e}') from e
 
 # %% ../nbs/10_training.ipynb #d53ecf70
 def save_state(path:str|Path, # the file, by custom `something.safetensors`

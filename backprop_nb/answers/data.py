@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../../nbs/answers_01_data.ipynb #5a7db803
 import torch
-from torch import Tensor
 from ..checker import Function, Other, Paper, Slip
 
 # %% ../../nbs/answers_01_data.ipynb #eb301f61
@@ -39,7 +38,7 @@ def _one_hot_targets(one_hot, args, upstream):
     torch.set_default_dtype(torch.float32)      # as in the notebooks of the learners
     t = one_hot(*args)
     torch.set_default_dtype(torch.float64)
-    if not isinstance(t, Tensor): return t
+    if not isinstance(t, torch.Tensor): return t
     if not t.is_floating_point(): raise Slip('odd', f'the targets are {t.dtype}, want floats')
     return t.double()
 

@@ -6,8 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #78756e9b
-import math
-import torch
+import math, torch
 from ..checker import Function, Paper, Slip
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #13936ebb
@@ -31,22 +30,18 @@ def _which_check():
 # %% ../../nbs/answers_02_gradcheck.ipynb #aea11f6a
 def _two_functions(N, kind):
     "A gradient and the truth, with something about them that depends on the kind."
-    t,u,v = torch.tensor,1 + torch.rand(()).item(),2.5 + torch.rand(()).item()
+    u,v = 1 + torch.rand(()).item(), 2.5 + torch.rand(()).item()
     if kind > 14: return [torch.randn(*[N, 3, 2][:kind - 13]) for _ in range(2)]
     pairs = [([u], [v]), ([1., 0.01 * v], [1., 0.03]), ([-u, 1.], [u, 1.]), ([0., 1.], [0., v]),
              ([1000. + u, 1.], [1000., 1.]), ([[u], [v], [3.]], [u, v, 3.]), ([[1., u]], [1., u]),
-             ([u], [u, u]),
-             ([math.nan, 1.], [v, 1.]), ([u, 1.], [u, math.nan]), ([-u, -4.], [-v, -4.2]),
-             ([0., 1.], [1e-3 * u, 1.]), ([1., 1e-6 * u], [1., 3e-6]),
-             ([1., 1e-20 * u], [1., 3e-20]),
-             ([u, v, -4.], [v, u, -4.])]
-    return tuple(map(t, pairs[kind]))
+             ([u], [u, u]), ([math.nan, 1.], [v, 1.]), ([u, 1.], [u, math.nan]),
+             ([-u, -4.], [-v, -4.2]), ([0., 1.], [1e-3 * u, 1.]), ([1., 1e-6 * u], [1., 3e-6]),
+             ([1., 1e-20 * u], [1., 3e-20]), ([u, v, -4.], [v, u, -4.])]
+    return [*map(torch.tensor, pairs[kind])]
 
-_FIRST = [1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3]
-_PAIRS = [(N, kind) for kind,N in enumerate(_FIRST)]
+_FIRST = 1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3
 
-# %% ../../nbs/answers_02_gradcheck.ipynb #9b7c5162
-@Function('02.3', _two_functions, _PAIRS)
+@Function('02.3', _two_functions, [(N, kind) for kind,N in enumerate(_FIRST)])
 def _worst(got, want):
     if got.shape != want.shape: return torch.tensor(math.inf)
     size = torch.maximum(got.abs(), want.abs())

@@ -6,8 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/answers_00_graph.ipynb #e07227f4
-import math
-import torch
+import math, torch
 from ..checker import Other, Slip, Paper
 from ..graph import Value as Node
 

@@ -41,14 +41,11 @@ def _made(answer, *args):
     raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
                       'Module')
 
-# %% ../../nbs/answers_07_module.ipynb #5e1f0a77
 def _of_autograd(upstream, inp, weights, forward):
     "What a right module gives; `forward` takes the input and the weights by name."
-    own = {n: t.detach().clone().requires_grad_() for n,t in {'inp': inp, **weights}.items()}
-    out = forward(own['inp'], {n: own[n] for n in weights})
-    grads = torch.autograd.grad(out, [*own.values()], upstream(out.detach()))
-    grads = {f'{n}.g': g for n,g in zip(own, grads)}
-    return {'out': out.detach(), **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
+    out,back = torch.func.vjp(forward, {'inp': inp, **weights})
+    grads = {f'{n}.g': g for n,g in back(upstream(out))[0].items()}
+    return {'out': out, **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
 
 # %% ../../nbs/answers_07_module.ipynb #bc84ac34
 def _sent_back(module, upstream, inp, weights, right):
@@ -71,7 +68,7 @@ def _sent_back(module, upstream, inp, weights, right):
 # %% ../../nbs/answers_07_module.ipynb #bae0be32
 def _run_no_bias(answer, args, upstream):
     w,inp = args
-    right = _of_autograd(upstream, inp, dict(w=w), lambda x, own: x @ own['w'])
+    right = _of_autograd(upstream, inp, dict(w=w), lambda own: own['inp'] @ own['w'])
     return _sent_back(_made(answer, w), upstream, inp, dict(w=w), right)
 
 @Other('07.3', _run_no_bias, 'd m, N d')
@@ -84,14 +81,12 @@ class _NoBias(Module):
 
 # %% ../../nbs/answers_07_module.ipynb #64388554
 def _stack(N, n):
-    "Names of layers drawn at random, an input, and the tensors of each layer."
+    "An input, and the tensors of each layer; the layers are drawn at random."
     start,width = torch.randint(3, ()), torch.randint(2, 4, ()).item()
     kinds = ([0, 2, 1] * 3)[start:start + n]
     shapes = [], [(width,)], [(width, width), (width,)]
-    names = ', '.join(('Relu', 'Scale', 'Lin')[k] for k in kinds)
-    return f'[{names}]', torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
+    return torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
 
-# %% ../../nbs/answers_07_module.ipynb #7d0c4a1e
 def _layers(own, stack):
     "A layer for each list of tensors, built on the `Module` of the answer."
     class Scale(own['Module']):
@@ -100,30 +95,30 @@ def _layers(own, stack):
         def bwd(self, out, inp): inp.g,self.w.g = out.g * self.w, (out.g * inp).sum(0)
     return [(own['Relu'], Scale, own['Lin'])[len(ts)](*ts) for ts in stack]
 
-def _through(x, own, stack):
-    "The same without modules; `own` has the weights by name."
+def _through(own, stack):
+    "The same without modules; `own` has the input and the weights by name."
+    x = own['inp']
     for k,ts in enumerate(stack):
         w,b = own.get(f'layers[{k}].w'), own.get(f'layers[{k}].b')
         x = x.clamp(0) if not ts else x * w if b is None else x @ w + b
     return x
 
+# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _joined_grads(got, weights, when):
     "One entry for the gradients of all parameters."
-    grads = {n: got[f'{n}.g'] for n in weights}
+    grads = {n: got.pop(f'{n}.g') for n in weights}
     lost = ', '.join(n for n,g in grads.items() if g is MISSING)
     joined = f'{MISSING}: {lost}' if lost else torch.cat(
         [torch.zeros(0), *(g.flatten() for g in grads.values())])
-    rest = {f'{n}{when}': x for n,x in got.items() if n[:-2] not in weights}
-    return rest | {f"the parameters' .g{when}": joined}
+    return {f'{n}{when}': x for n,x in (got | {"the parameters' .g": joined}).items()}
 
-# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _run_chain(answer, args, upstream):
     "Two passes through a chain; the second, with another batch, if the first is right."
-    x,stack = args[1:]
+    x,stack = args
     weights = {f'layers[{k}].{n}': t for k,ts in enumerate(stack) for n,t in zip('wb', ts)}
     chain,found,same = _made(answer, _layers(_own(answer), stack)), {}, True
     for when,inp in ('', x), (' in the second pass', torch.cat([-x, x[:1]])):
-        right = _of_autograd(upstream, inp, weights, lambda x, own: _through(x, own, stack))
+        right = _of_autograd(upstream, inp, weights, lambda own: _through(own, stack))
         try: got = _sent_back(chain, upstream, inp, weights, right) if same else right
         except Exception as e:
             if not when or isinstance(e, (Slip, NotWritten)): raise
