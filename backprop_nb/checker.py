@@ -213,9 +213,11 @@ class Paper(Exercise):
     "A question on paper. The solution takes nothing and returns a value, or values by name."
     rtol,wants = 5e-3,'a value, not a function'
     def __init__(self, name): super().__init__(name, lambda: (), [{}])
+    def __call__(self, solution):
+        self.names = [*want] if isinstance(want := solution(), dict) else []
+        return super().__call__(solution)
     def run(self, answer, args, upstream=_upstream, old=True):
-        got,want = answer() if callable(answer) else answer, self.solution()
-        names = [*want] if isinstance(want, dict) else []
+        got,names = answer() if callable(answer) else answer, self.names
         if isinstance(got, (list, tuple)) and len(got) == len(names): got = dict(zip(names, got))
         if names and not isinstance(got, dict):
             raise Slip('kind', f'want each value by its name: {", ".join(names)}')

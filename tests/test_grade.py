@@ -265,6 +265,15 @@ print([n for n, r in refs.items() if r()])"""
     env = os.environ | dict(PYTHONHASHSEED=seed)
     assert subprocess.check_output([sys.executable, '-c', code], text=True, env=env) == '[]\n'
 
+def test_what_is_answered_on_paper(tmp_path):
+    "In a child, which has no solutions: all right ones, and one that is wrong, and one that is open."
+    papers = {n: ex.solution() for n, ex in slips.load().items() if isinstance(ex, Paper)}
+    path = written(tmp_path/'x.ipynb', *(
+        f'from torch import tensor\ncheck({n!r}, {x!r})' for n, x in papers.items()))
+    assert {n: v.state for n, v in grade(path, 60).items()} == dict.fromkeys(papers, 'done')
+    found = grade(written(path, "check('11.1', (1, 2))", "check('00.1', ...)"), 60)
+    assert [found[n].state for n in ('11.1', '00.1')] == ['not yet', 'not written yet']
+
 def test_what_a_child_hands_in_is_judged_as_the_answer_itself_is():
     for ex in slips.load().values():
         right = [ex.solution, *(instead(ex.solution, lines) for lines, _ in ex.slips[:2])]
