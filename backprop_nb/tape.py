@@ -95,10 +95,10 @@ def _shares_of(v, g):
     vars(out).update(vars(v.data), g=g)             # with what an lstm keeps there
     v.back(out, *inputs)
     for k,a in zip(v.at, v.args):
-        share = getattr(inputs[k], 'g', None)
-        if _shape_of(share) != _shape_of(inputs[k]): raise ShapeError(
+        share,x = getattr(inputs[k], 'g', None), inputs[k]
+        if _shape_of(share) != _shape_of(x) or share.dtype is not x.dtype: raise ShapeError(
             f'Var.backward: {v.name} gives {_shape_of(share)} for argument {k}, want '
-            f'{_shape_of(inputs[k])}; what is a constant goes in as a plain tensor')
+            f'{_shape_of(x)} of {x.dtype}; what is a constant goes in as a plain tensor')
         yield a, share
 
 # %% ../nbs/17_tape.ipynb #17a00018
@@ -142,7 +142,8 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
     """Assert sum(Jv * u) = sum(v * J^T u) to 1e-12: Jv by PyTorch's forward mode, J^T u by hand.
 
     One equation for each float input but `targ` and each parameter of a module, for random v and u,
-    without a step size. Raises as `check_grads` does: `AssertionError` that names the input,
+    without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
+    `check_grads` does: `AssertionError` that names the input,
     `TypeError` for what cannot be checked."""
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
     own,wrt = _to_check(asked, None)

@@ -134,6 +134,8 @@ def test_a_share_of_the_pass_before_is_none():
     v = record(torch.clone, a, back=once)
     v.backward(up := double(3))
     with pytest.raises(ShapeError, match='clone gives None'): v.backward(up)
+    v = record(torch.clone, a, back=lambda out, inp: setattr(inp, 'g', out.g.float()))
+    with pytest.raises(ShapeError, match='of torch.float64'): v.backward(up)
     assert torch.equal(a.g, up)
 
 def test_a_tensor_that_gets_other_memory_is_seen_as_it_was():
