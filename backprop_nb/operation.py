@@ -10,6 +10,7 @@ import inspect, math, numbers, operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling as _compiling
@@ -162,13 +163,21 @@ def _whole(name, n, low=0, high=2**63 - 1):
         raise RangeError(f'{name} is {k}, want {want}')
     return k
 
-def _number(name, x, low=0., high=math.inf):
-    "`x` as a float; refuses what is no number with low <= x < high."
+def _number(name, x, low=0., high=math.inf, below='<'):
+    "`x` as a float; refuses what is no number with low <= x < high, or with x <= high for '<='."
     if not isinstance(x, numbers.Real) or isinstance(x, bool):
         raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
-    if not low <= x < high:
-        raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
-    return float(x)
+    try: number = float(x)
+    except OverflowError:
+        raise RangeError(f'{name} is too large for a float, want at most 1.8e+308') from None
+    if not (low <= number < high or number == high and below == '<='):
+        raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} {below} {high:g}')
+    return number
+
+def _path(name, path):
+    "`path` as a Path; refuses what is none."
+    try: return Path(path)
+    except TypeError: raise ArgumentError(f'{name} is {path!r:.40}, want a str or Path') from None
 
 # %% ../nbs/operation.ipynb #e5b2ca13
 def _places(t):
@@ -209,7 +218,7 @@ def _targets(name, what, output, targ, out=None):
 
 # %% ../nbs/operation.ipynb #0481294a
 class Draw:
-    """Random inputs for an operation: one size for each letter, and all sizes different.
+    """Random inputs for an operation: a size for each letter, all different up to 13 letters.
 
     The tests derive from it a class that tries sizes of 0 and 1, ties, large and tiny numbers."""
     def __init__(self, dtype:torch.dtype=torch.float64, # of the floats
@@ -245,7 +254,12 @@ class Op:
     inputs: Callable    # a `Draw` -> the inputs as a list
     cancels: bool = False # are value and gradient differences of numbers as large as the inputs?
     rtol: float = 0.    # how far torch's own result is from the formula
-    def __post_init__(self): OPS[self.name] = self
+    def __post_init__(self):
+        "Enter it; refuses a gradient function without a place for the output."
+        if not callable(self.backward) or 'out' not in inspect.signature(self.backward).parameters:
+            raise ArgumentError(f'Op: backward of {self.name} is {self.backward!r:.40}, want a '
+                                'function with a parameter named out')
+        OPS[self.name] = self
     def names(self)->list:
         "Names of the inputs, as the gradient function has them."
         return [n for n in inspect.signature(self.backward).parameters if n != 'out']
