@@ -30,7 +30,6 @@ def _title(label, pred):
     return (f'{pred:g}', '#0072B2') if pred == label else (f'{pred:g} (is {label:g})', '#D55E00')
 
 def _shown(name, t):
-    "What is to be shown, as a tensor on the CPU."
     with suppress(RuntimeError, TypeError, ValueError): t = torch.as_tensor(t)
     _dense('show_digits', name, t)
     return t.detach().cpu()
@@ -79,8 +78,9 @@ def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
-    """Two half circles that reach into each other, shuffled; equally many points on each (where n is
-    odd, one more on the upper)."""
+    """Two half circles that reach into each other, equally many points on each, shuffled.
+
+    Where n is odd, there is one more on the upper."""
     n,seed = _whole('two_moons: n', n),_whole('two_moons: seed', seed)
     noise = _number('two_moons: noise', noise)
     cpu = dict(device='cpu', dtype=torch.float32)

@@ -131,9 +131,7 @@ def _where(name):
 
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
-    """Print which exercises are done, and when; for all chapters, which is next, too.
-
-    Raises `ValueError` for a chapter that has none."""
+    "Print which exercises are done, and when; for all, which is next. ValueError for no chapter."
     _open_books()
     chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else f'{chapter}'      # 4 is '04'
     done = _done()

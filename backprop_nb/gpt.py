@@ -47,7 +47,9 @@ def encode(text:str, # any length
 def decode(idx:Tensor, # numbers (n,), int64
            symbols:str, # what they stand for
           )->str: # n characters
-    "The text that numbers stand for. Raises `ValueError` for numbers that are no places."
+    """The text that numbers stand for.
+
+    Raises `ValueError` for numbers that are no places, `TypeError` for no tensor, or no `str`."""
     _a_str('decode: symbols', symbols)
     if not isinstance(idx, Tensor) or idx.dtype is not torch.int64:
         came = idx.dtype if isinstance(idx, Tensor) else f'{idx!r:.40}'
@@ -316,7 +318,8 @@ def text_loss(gpt:GPT, # scores for the next symbol
     """Cross-entropy of a whole text, read in windows of the context's length, one after the other.
 
     What is left behind the last whole window is not guessed. The model is in evaluation mode and
-    left as it was. Raises `ValueError` for a text without a window."""
+    left as it was. Raises `ValueError` for a text without a window, `TypeError`
+    for what is no `GPT`."""
     _is_gpt('text_loss', gpt)
     batch_size,T,total = _whole('text_loss: batch_size', batch_size, 1), gpt.context, 0.
     _rows_of_numbers('text_loss', text=text)

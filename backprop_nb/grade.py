@@ -137,8 +137,7 @@ def _code(path):
                 for c in cells if c['cell_type'] == 'code']
     except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError) as e:
         why = getattr(e, 'strerror', None) or e
-        text = f'grade: {path.name} is no notebook, want an .ipynb ({why})'
-        raise FileError(_clean(text)) from e
+        raise FileError(_clean(f'grade: {path.name} is no notebook, want an .ipynb ({why})')) from e
 
 def _mentioned(code):
     "The exercises whose names stand in quotes in a cell."

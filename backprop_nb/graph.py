@@ -367,7 +367,8 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
     import matplotlib.pyplot as plt
     from backprop_nb.operation import _whole
-    if not hasattr(out, 'nodes'): raise ArgumentError(f'draw_graph: out is {out!r:.40}, want a Value')
+    if not hasattr(out, 'nodes'):
+        raise ArgumentError(f'draw_graph: out is {out!r:.40}, want a Value')
     digits = _whole('draw_graph: digits', digits, 0, 99)
     arrows,routes,says,pos,size = _layout(out, digits)
     room = .7 if len({(a, v) for a,v,_ in arrows}) < len(arrows) else .46

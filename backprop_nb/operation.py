@@ -168,8 +168,7 @@ def _number(name, x, low=0., high=math.inf, below='<'):
     if not isinstance(x, numbers.Real) or isinstance(x, bool):
         raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
     try: number = float(x)
-    except OverflowError:
-        raise RangeError(f'{name} is too large for a float, want at most 1.8e+308') from None
+    except OverflowError: raise RangeError(f'{name} is too large, want at most 1.8e+308') from None
     if not (low <= number < high or number == high and below == '<='):
         raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} {below} {high:g}')
     return number
@@ -241,6 +240,14 @@ class Draw:
         "Whole numbers from 0 up to the size of the letter `classes`."
         return torch.randint(self.size(classes), self.shape(axes), device=self.how['device'])
 
+# %% ../nbs/operation.ipynb #d0ceb0d3
+def _back_names(op):
+    "The parameters of the gradient function of a record; refuses one without a place for `out`."
+    names = [*inspect.signature(op.backward).parameters] if callable(op.backward) else []
+    if 'out' in names: return names
+    raise ArgumentError(f'Op: backward of {op.name} is {op.backward!r:.40}, want a function with a '
+                        'parameter named out')
+
 # %% ../nbs/operation.ipynb #d0ceb0d4
 OPS = {}  # the records of all operations, by name, in the order of the chapters
 
@@ -254,22 +261,17 @@ class Op:
     inputs: Callable    # a `Draw` -> the inputs as a list
     cancels: bool = False # are value and gradient differences of numbers as large as the inputs?
     rtol: float = 0.    # how far torch's own result is from the formula
-    def __post_init__(self):
-        "Enter it; refuses a gradient function without a place for the output."
-        if not callable(self.backward) or 'out' not in inspect.signature(self.backward).parameters:
-            raise ArgumentError(f'Op: backward of {self.name} is {self.backward!r:.40}, want a '
-                                'function with a parameter named out')
-        OPS[self.name] = self
+    def __post_init__(self): _back_names(self); OPS[self.name] = self
     def names(self)->list:
         "Names of the inputs, as the gradient function has them."
-        return [n for n in inspect.signature(self.backward).parameters if n != 'out']
+        return [n for n in _back_names(self) if n != 'out']
     def wrt(self, inputs)->list:
         "The places of the inputs that get a gradient: floats that are no targets."
         return [k for k,(n,x) in enumerate(zip(self.names(), inputs)) if n != 'targ'
                 and isinstance(x, Tensor) and x.is_floating_point()]
     def back(self, out, *inputs)->None:
         "Run the gradient function, `out` in its place: second, or last in a loss."
-        at = [*inspect.signature(self.backward).parameters].index('out')
+        at = _back_names(self).index('out')
         self.backward(*inputs[:at], out, *inputs[at:])
 
 # %% ../nbs/operation.ipynb #d194a7d1

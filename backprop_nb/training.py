@@ -381,7 +381,9 @@ def fit(model:Model, # what learns
 # %% ../nbs/10_training.ipynb #6ed0d7c4
 def plot_history(history:History, # of one epoch or more
                 )->None:
-    "Show the losses, and the accuracy where there is one, epoch by epoch."
+    """Show the losses, and the accuracy where there is one, epoch by epoch.
+
+    Raises `TypeError` for what is no History, `ValueError` for one that has no epoch."""
     import matplotlib.pyplot as plt
     _true_history('plot_history: history', history)
     if not len(history): raise RangeError('plot_history: history has 0 epochs, want 1 or more')
