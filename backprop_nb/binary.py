@@ -62,8 +62,9 @@ def bce_grad(inp:Tensor, # probabilities (N, 1), or any shape; receives `inp.g` 
             )->None:
     """Gradient of `bce` for the probabilities, upstream * 1/N (p - y) / (p (1 - p)).
 
-    The divisor p (1 - p) is never taken as less than 1e-12, as in PyTorch. Without `out`, or where
-    nothing has arrived at it, upstream is 1. Raises as `bce` does."""
+    The divisor p (1 - p) is never taken as less than 1e-12, as in PyTorch; in float16 that number
+    is 0, and the divisor may be, too. Without `out`, or where nothing has arrived at it, upstream
+    is 1. Raises as `bce` does."""
     targ = _targets('bce_grad', 'inp', inp, targ, out)
     _in_01('bce_grad', inp=inp, targ=targ)
     up = _arrived(out, 'bce_grad')

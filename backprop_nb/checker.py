@@ -657,6 +657,8 @@ def diagnose(name:str, # of the exercise, such as '04.1'
 # %% ../nbs/checker.ipynb #find
 def _find(name):
     "The exercise of that name."
+    if not isinstance(name, str):
+        raise RangeError(f"no exercise {name!r:.40}, want one like '04.1'")
     if name not in EXERCISES or name not in _TEXTS: _open_books()
     if name not in EXERCISES:
         known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'

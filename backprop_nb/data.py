@@ -7,6 +7,7 @@ __all__ = ['show_digits', 'two_moons', 'Mnist', 'mnist']
 
 # %% ../nbs/01_data.ipynb #23d66ae1
 import gzip, hashlib, math, os, tempfile, zlib
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 from .clinic import FileError, RangeError, ShapeError
-from .operation import _number, _whole
+from .operation import _dense, _number, _path, _whole
 
 # %% ../nbs/01_data.ipynb #55cc3ecc
 def _dataset(images, labels):
@@ -28,9 +29,15 @@ def _title(label, pred):
     if label is None or pred is None: return f'{label if pred is None else pred:g}', '#444444'
     return (f'{pred:g}', '#0072B2') if pred == label else (f'{pred:g} (is {label:g})', '#D55E00')
 
+def _shown(name, t):
+    with suppress(RuntimeError, TypeError, ValueError): t = torch.as_tensor(t)
+    _dense('show_digits', name, t)
+    return t.detach().cpu()
+
 def _titled(x, y, pred):
     "Digits (N, 28, 28) on the CPU and the titles above them, None where there are no labels."
-    x, y, pred = [None if t is None else torch.as_tensor(t).detach().cpu() for t in (x, y, pred)]
+    x, y, pred = [None if t is None and name != 'x' else _shown(name, t)
+                  for name, t in (('x', x), ('y', y), ('pred', pred))]
     if x.shape[1:] not in ((784,), (28, 28)) or len(x) > 1000:
         raise ShapeError(f'show_digits: x has shape {tuple(x.shape)}, want (N, 784) or '
                          '(N, 28, 28), N at most 1000; one digit is x[:1]')
@@ -71,7 +78,9 @@ def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
-    "Two half circles that reach into each other, equally many points on each, shuffled."
+    """Two half circles that reach into each other, equally many points on each, shuffled.
+
+    Where n is odd, there is one more on the upper."""
     n,seed = _whole('two_moons: n', n),_whole('two_moons: seed', seed)
     noise = _number('two_moons: noise', noise)
     cpu = dict(device='cpu', dtype=torch.float32)
@@ -192,10 +201,10 @@ def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the
     to do; nothing is unpickled."""
     if full:
         folder = folder or os.environ.get('BACKPROP_NB_DATA') or '~/.cache/backprop_nb'
-        try: folder = Path(folder).expanduser()
+        try: folder = _path('mnist: folder', folder).expanduser()
         except RuntimeError as e: raise FileError(f'mnist: {folder} is in no home folder, want '
                                                   'mnist(full=True, folder=...)') from e
         return _full(folder)
     if folder is not None:
-        raise RangeError('a folder is for all of MNIST: mnist(full=True, folder=...)')
+        raise RangeError('mnist: a folder is for all of MNIST: mnist(full=True, folder=...)')
     return _sample(files('backprop_nb')/'mnist_sample')

@@ -13,6 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
                                  book, diagnose, instead)
+from .clinic import RangeError
+from .operation import _path
 from .training import _write_whole
 
 # %% ../nbs/exercises.ipynb #82418826
@@ -35,7 +37,7 @@ def keep_progress(path=None, # a file or a folder; default: as told here
 
     Default: what the environment variable `BACKPROP_NB_PROGRESS` names, else
     `~/.backprop_nb/progress.json`. In Colab, a folder of your Drive outlives the session."""
-    if path: _place['file'] = Path(path)
+    if path: _place['file'] = _path('keep_progress: path', path)
     usual = os.environ.get('BACKPROP_NB_PROGRESS') or '~/.backprop_nb/progress.json'
     file = Path(os.path.expanduser(_place.get('file') or usual))
     return file/'progress.json' if os.path.isdir(file) else file
@@ -114,11 +116,14 @@ def _where(name):
 
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
-    "Print which exercises are done, and when; for all chapters, which is next, too."
+    "Print which exercises are done, and when; for all, which is next. ValueError for no chapter."
     _open_books()
-    chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else chapter      # 4 is '04'
+    chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else f'{chapter}'      # 4 is '04'
     done = _done()
     mine = {n: x for n,x in sorted(EXERCISES.items()) if n.startswith(chapter)}
+    if chapter and not mine:
+        known = ', '.join(sorted({n[:2] for n in EXERCISES}))
+        raise RangeError(f'progress: there is no chapter {chapter!r:.40}, want one of {known}')
     for n,x in mine.items(): _say(f'{n}  {done.get(n, "open"):10}  {x.title}')
     _say(f'{sum(n in done for n in mine)} of {len(mine)} done')
     left = [n for n in mine if n not in done]

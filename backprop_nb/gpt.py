@@ -20,20 +20,25 @@ from .embedding import _unpacked_text, embedding, embedding_grad
 from .gradcheck import upstream
 from .module import Lin, Module, _as_before
 from .norm import Dropout, LayerNorm, RMSNorm
-from .operation import _dense, _number, _whole, fits
+from .operation import _dense, _number, _path, _whole, fits
 from .softmax import cross_entropy
 from .training import Adam
 
 # %% ../nbs/16_gpt.ipynb #e16t0002
+def _a_str(name, s):
+    if not isinstance(s, str): raise ArgumentError(f'{name} is {s!r:.40}, want a str')
+
 def encode(text:str, # any length
            symbols:str, # what there is, each once
           )->Tensor: # the number of each symbol (n,), int64
     """A text as numbers, places in `symbols`; on the default device.
 
-    Raises `ValueError` for what is not among the symbols, `TypeError` for what is no `str`."""
-    for name,s in ('text', text), ('symbols', symbols):
-        if not isinstance(s, str): raise ArgumentError(f'encode: {name} is {s!r:.40}, want a str')
+    Raises `ValueError` for what is not among the symbols and for a symbol that is there twice,
+    `TypeError` for what is no `str`."""
+    _a_str('encode: text', text), _a_str('encode: symbols', symbols)
     place = {c: k for k,c in enumerate(symbols)}
+    if len(place) < len(symbols):
+        raise RangeError(f'encode: symbols is {symbols!r:.100}, want each of them once')
     if unknown := sorted({*text} - place.keys()):
         some = ', '.join(map(repr, unknown[:5])) + ', ...'*(len(unknown) > 5)
         raise RangeError(f'encode: text holds {some}, want symbols of {symbols!r:.100}')
@@ -43,7 +48,10 @@ def encode(text:str, # any length
 def decode(idx:Tensor, # numbers (n,), int64
            symbols:str, # what they stand for
           )->str: # n characters
-    "The text that numbers stand for. Raises `ValueError` for numbers that are no places."
+    """The text that numbers stand for.
+
+    Raises `ValueError` for numbers that are no places, `TypeError` for no tensor, or no `str`."""
+    _a_str('decode: symbols', symbols)
     if not isinstance(idx, Tensor) or idx.dtype is not torch.int64:
         came = idx.dtype if isinstance(idx, Tensor) else f'{idx!r:.40}'
         raise DtypeError(f'decode: idx is {came}, want a tensor of int64')
@@ -99,9 +107,7 @@ def _decoded(raw, encoding=None):
 # %% ../nbs/16_gpt.ipynb #e16t0010
 def _bytes_of(path, most):
     "The bytes of a file; refuses what is none, and a large one."
-    try: path = Path(os.path.expanduser(path))
-    except TypeError:
-        raise ArgumentError(f'read_text: path is {path!r:.40}, want a str or Path') from None
+    path = Path(os.path.expanduser(_path('read_text: path', path)))
     try:
         if not path.exists(): raise FileError(f'read_text: there is no file {path}')
         if not path.is_file(): raise FileError(f'read_text: {path} is no plain file')
@@ -149,6 +155,9 @@ def windows(text:Tensor, # a text as numbers (n,), int64
     length = _whole('windows: length', length, 1)
     _rows_of_numbers('windows', text=text, starts=starts)
     at = starts[:,None] + torch.arange(length + 1, device=starts.device)
+    if at.numel() and length >= len(text):
+        raise RangeError(f'windows: length is {length}, want less than the {len(text)} symbols of '
+                         'the text')
     if at.numel() and not 0 <= at.min() <= at.max() < len(text):
         raise RangeError(f'windows: starts go from {starts.min()} to {starts.max()}, want 0 to '
                          f'{len(text) - length - 1}')
@@ -298,10 +307,14 @@ def cosine(step:int, # how many steps are done, from 0
     step,warmup = _whole('cosine: step', step), _whole('cosine: warmup', warmup, 0, steps)
     high,low = _number('cosine: high', high), _number('cosine: low', low)
     if step < warmup: return high * (step + 1) / (warmup + 1)
-    r = min(1., (step - warmup) / max(1, steps - warmup))
+    r = (step - warmup) / (steps - warmup) if step < steps else 1.
     return low + (high - low) * (1 + math.cos(math.pi * r)) / 2
 
 # %% ../nbs/16_gpt.ipynb #e16g0248
+def _is_gpt(who, gpt):
+    if not isinstance(gpt, GPT):
+        raise ArgumentError(f'{who}: gpt is {type(gpt).__name__}, want a GPT')
+
 def text_loss(gpt:GPT, # scores for the next symbol
               text:Tensor, # a text as numbers (n,), int64
               batch_size:int=100, # windows at a time
@@ -309,7 +322,9 @@ def text_loss(gpt:GPT, # scores for the next symbol
     """Cross-entropy of a whole text, read in windows of the context's length, one after the other.
 
     What is left behind the last whole window is not guessed. The model is in evaluation mode and
-    left as it was. Raises `ValueError` for a text without a window."""
+    left as it was. Raises `ValueError` for a text without a window, `TypeError`
+    for what is no `GPT`."""
+    _is_gpt('text_loss', gpt)
     batch_size,T,total = _whole('text_loss: batch_size', batch_size, 1), gpt.context, 0.
     _rows_of_numbers('text_loss', text=text)
     starts = torch.arange(0, len(text) - T, T, device=text.device)
@@ -344,6 +359,7 @@ def sample(gpt:GPT, # scores for the next symbol
 
     The model is in evaluation mode and left as it was. Raises `ValueError` and `TypeError` for what
     makes no sense."""
+    _is_gpt('sample', gpt)
     n,k,t,dice = _plan(idx, n, top_k, temperature, seed)
     with _as_before(gpt):
         for _ in range(n):

@@ -19,6 +19,7 @@ from .checker import (EXERCISES, NotWritten, Recorded, Slip, Verdict, _error,
                                  _of_kind, _open_books, diagnose)
 from .clinic import FileError, RangeError
 from .graph import Value
+from .operation import _path
 from .training import _write_whole
 
 # %% ../nbs/teachers.ipynb #slides-look
@@ -129,6 +130,7 @@ def _text(path):
 # %% ../nbs/teachers.ipynb #a7aaa811
 def _code(path):
     "The code of a notebook, cell by cell. Raises `FileError` for what is no notebook."
+    path = _path('grade: path', path)
     try:
         nb = json.loads(_text(path))
         cells = nb['cells'] if 'cells' in nb else [c for w in nb['worksheets'] for c in w['cells']]
@@ -136,8 +138,7 @@ def _code(path):
                 for c in cells if c['cell_type'] == 'code']
     except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError) as e:
         why = getattr(e, 'strerror', None) or e
-        text = f'grade: {Path(path).name} is no notebook, want an .ipynb ({why})'
-        raise FileError(_clean(text)) from e
+        raise FileError(_clean(f'grade: {path.name} is no notebook, want an .ipynb ({why})')) from e
 
 def _mentioned(code):
     "The exercises whose names stand in quotes in a cell."
@@ -156,7 +157,8 @@ def _load(path=None):
     "Enter the exercises of the course, and those of a teacher's file, which becomes a module."
     _open_books()
     if not path: return
-    module = types.ModuleType(Path(path).stem)
+    path = _path('grade: exercises', path)
+    module = types.ModuleType(path.stem)
     module.__file__ = os.path.abspath(path)
     sys.modules.setdefault(module.__name__, module)
     exec(compile(_text(path), module.__file__, 'exec'), vars(module))
@@ -592,8 +594,8 @@ def _verdicts(codes, child):
 # %% ../nbs/teachers.ipynb #747bc3e5
 def _in_time(seconds):
     "Refuse what is no limit."
-    if not 0 < seconds <= 86400:
-        raise RangeError(f'grade: seconds is {seconds:g}, want more than 0 and at most 86400')
+    if not isinstance(seconds, (int, float)) or not 0 < seconds <= 86400:
+        raise RangeError(f'grade: seconds is {seconds!r:.40}, want more than 0 and at most 86400')
 
 def grade(path, # a notebook
           seconds:float=10, # limit for each exercise

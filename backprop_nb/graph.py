@@ -367,6 +367,8 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
     each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
     import matplotlib.pyplot as plt
     from backprop_nb.operation import _whole
+    if not hasattr(out, 'nodes'):
+        raise ArgumentError(f'draw_graph: out is {out!r:.40}, want a Value')
     digits = _whole('draw_graph: digits', digits, 0, 99)
     arrows,routes,says,pos,size = _layout(out, digits)
     room = .7 if len({(a, v) for a,v,_ in arrows}) < len(arrows) else .46
@@ -469,17 +471,18 @@ def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'],
 
     Boxes are called as their operations, the two linear ones lin1 and lin2. An unknown name
     raises a ValueError that lists the names."""
-    if net not in _NETS:
+    if not isinstance(net, str) or net not in _NETS:
         raise RangeError(f"no network is named {net!r}; there are {', '.join(map(repr, _NETS))}")
     boxes = [row[0] for row in _NETS[net]]
-    lit = set(boxes) if lit == 'all' else {lit} if isinstance(lit, str) else set(lit or ())
-    if wrong := sorted(lit - set(boxes), key=str):
-        raise RangeError(f"no box is named {', '.join(map(repr, wrong))}; the boxes are "
+    if isinstance(lit, str): lit = boxes if lit == 'all' else [lit]
+    lit = [] if lit is None else [*lit] if hasattr(lit, '__iter__') else [lit]
+    if wrong := sorted({repr(name) for name in lit if name not in boxes}):
+        raise RangeError(f"no box is named {', '.join(wrong)}; the boxes are "
                          f"{', '.join(map(repr, boxes))}, and 'all' lights them all")
     import matplotlib.pyplot as plt
     step = 1.95 if net in ('conv', 'names') else 1.8
     ax = _paper(0, .55 + step*(len(boxes) - 1) + 1.25, 0, 2.6)
     for k,(name,chapter,*_) in enumerate(_NETS[net]):
         _draw_box(ax, .55 + k*step, name, chapter, lit)
-    _draw_flow(_NETS[net], step, *_pens(ax, lit))
+    _draw_flow(_NETS[net], step, *_pens(ax, {*lit}))
     plt.show()

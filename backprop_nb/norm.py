@@ -156,7 +156,7 @@ def dropout(x:Tensor, # any shape
             mask:Tensor, # the same shape, bool: true where a number is kept
             p:float, # how probable it was to be dropped, below 1
            )->Tensor: # the shape of `x`
-    """Keep what the mask keeps, divided by 1 - p; 0 elsewhere.
+    """Keep what the mask keeps, divided by 1 - p; what is dropped is multiplied by 0.
 
     The mask is drawn by the caller, such as `torch.rand(x.shape) >= p`. Srivastava et al., Dropout
     (2014). Raises `ValueError` for shapes and p that do not fit, `TypeError` for integers and for a
@@ -170,7 +170,9 @@ def dropout_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
                  mask:Tensor, # the mask of the forward pass
                  p:float, # as in `dropout`
                 )->None:
-    "Gradient of `dropout`: out.g / (1 - p) where kept, else 0. Raises as it does, and `upstream`."
+    """Gradient of `dropout`: out.g / (1 - p) where kept; where dropped, out.g is multiplied by 0.
+
+    Raises as `dropout` does, and what `upstream` raises."""
     fits('dropout_grad', 'inp ..., out ..., mask ... bool', inp, out, mask)
     inp.g = upstream(out, 'dropout_grad') * mask / (1 - _number('dropout_grad: p', p, 0, 1))
 
@@ -227,7 +229,7 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
 class BatchNorm(Module):
     """Mean 0 and spread 1 for each channel of (N, C, ...), then factors and shifts.
 
-    In training those of the batch, which move the running ones; in evaluation the running ones."""
+    In training by the batch, which moves running ones (var over n - 1); in evaluation by them."""
     not_learned = 'mean', 'var'
     def __init__(self, C:int, # channels, or features
                  eps:float=1e-5, # keeps the divisor from 0
@@ -235,7 +237,7 @@ class BatchNorm(Module):
         C = _whole('BatchNorm: C', C, 1)
         self.w,self.b,self.mean,self.var = [torch.full((C,), x) for x in (1., 0., 0., 1.)]
         self.eps = _number('BatchNorm: eps', eps)
-        self.momentum = _number('BatchNorm: momentum', momentum, 0, 1.01)
+        self.momentum = _number('BatchNorm: momentum', momentum, 0, 1, '<=')
     def forward(self, inp:Tensor)->Tensor:
         self.fixed = None if self.training else (self.mean.clone(), self.var.clone())
         if self.fixed: return _fixed_norm(inp, self.w, self.b, *self.fixed, self.eps)

@@ -10,6 +10,7 @@ import inspect, math, numbers, operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling as _compiling
@@ -167,13 +168,20 @@ def _whole(name, n, low=0, high=2**63 - 1):
         raise RangeError(f'{name} is {k}, want {want}')
     return k
 
-def _number(name, x, low=0., high=math.inf):
-    "`x` as a float; refuses what is no number with low <= x < high."
+def _number(name, x, low=0., high=math.inf, below='<'):
+    "`x` as a float; refuses what is no number with low <= x < high, or with x <= high for '<='."
     if not isinstance(x, numbers.Real) or isinstance(x, bool):
         raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
-    if not low <= x < high:
-        raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} < {high:g}')
-    return float(x)
+    try: number = float(x)
+    except OverflowError: raise RangeError(f'{name} is too large, want at most 1.8e+308') from None
+    if not (low <= number < high or number == high and below == '<='):
+        raise RangeError(f'{name} is {x}, want {low:g} <= {name.split()[-1]} {below} {high:g}')
+    return number
+
+def _path(name, path):
+    "`path` as a Path; refuses what is none."
+    try: return Path(path)
+    except TypeError: raise ArgumentError(f'{name} is {path!r:.40}, want a str or Path') from None
 
 # %% ../nbs/operation.ipynb #e5b2ca13
 def _places(t):
@@ -214,7 +222,7 @@ def _targets(name, what, output, targ, out=None):
 
 # %% ../nbs/operation.ipynb #0481294a
 class Draw:
-    """Random inputs for an operation: one size for each letter, and all sizes different.
+    """Random inputs for an operation: a size for each letter, all different up to 13 letters.
 
     The tests derive from it a class that tries sizes of 0 and 1, ties, large and tiny numbers."""
     def __init__(self, dtype:torch.dtype=torch.float64, # of the floats
@@ -237,6 +245,14 @@ class Draw:
         "Whole numbers from 0 up to the size of the letter `classes`."
         return torch.randint(self.size(classes), self.shape(axes), device=self.how['device'])
 
+# %% ../nbs/operation.ipynb #d0ceb0d3
+def _back_names(op):
+    "The parameters of the gradient function of a record; refuses one without a place for `out`."
+    names = [*inspect.signature(op.backward).parameters] if callable(op.backward) else []
+    if 'out' in names: return names
+    raise ArgumentError(f'Op: backward of {op.name} is {op.backward!r:.40}, want a function with a '
+                        'parameter named out')
+
 # %% ../nbs/operation.ipynb #d0ceb0d4
 OPS = {}  # the records of all operations, by name, in the order of the chapters
 
@@ -250,17 +266,17 @@ class Op:
     inputs: Callable    # a `Draw` -> the inputs as a list
     cancels: bool = False # are value and gradient differences of numbers as large as the inputs?
     rtol: float = 0.    # how far torch's own result is from the formula
-    def __post_init__(self): OPS[self.name] = self
+    def __post_init__(self): _back_names(self); OPS[self.name] = self
     def names(self)->list:
         "Names of the inputs, as the gradient function has them."
-        return [n for n in inspect.signature(self.backward).parameters if n != 'out']
+        return [n for n in _back_names(self) if n != 'out']
     def wrt(self, inputs)->list:
         "The places of the inputs that get a gradient: floats that are no targets."
         return [k for k,(n,x) in enumerate(zip(self.names(), inputs)) if n != 'targ'
                 and isinstance(x, Tensor) and x.is_floating_point()]
     def back(self, out, *inputs)->None:
         "Run the gradient function, `out` in its place: second, or last in a loss."
-        at = [*inspect.signature(self.backward).parameters].index('out')
+        at = _back_names(self).index('out')
         self.backward(*inputs[:at], out, *inputs[at:])
 
 # %% ../nbs/operation.ipynb #d194a7d1

@@ -20,11 +20,13 @@ def _arguments():
 
 def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0
-    "Print what is done and what is next."
+    "Print what is done and what is next; ends with 1 where there is no such chapter."
     args = _arguments().parse_args(argv)
+    from backprop_nb.clinic import RangeError
     from backprop_nb.exercises import keep_progress, progress
     if args.file: keep_progress(args.file)
-    progress(args.chapter)
+    try: progress(args.chapter)
+    except RangeError as e: sys.exit(e.args[0])
     return 0
 
 # %% ../nbs/progress.ipynb #d8a05b6c

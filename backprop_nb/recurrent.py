@@ -208,9 +208,9 @@ Op('lstm', lstm, lstm_grad,
 
 # %% ../nbs/14_recurrent.ipynb #e1400111
 def _zero_state(x, w_h):
-    "A state of zeros for the sequences `x`."
-    N = x.shape[:1] if isinstance(x, Tensor) else ()
-    return torch.zeros(*N, len(w_h), dtype=w_h.dtype, device=w_h.device)
+    "A state of zeros for the sequences `x`; any, where `rnn` and `lstm` will refuse `x` or `w_h`."
+    if not isinstance(x, Tensor) or not isinstance(w_h, Tensor): return torch.zeros(0)
+    return torch.zeros(*x.shape[:1], *w_h.shape[:1], dtype=w_h.dtype, device=w_h.device)
 
 class RNN(Module):
     "Recurrent layer (N, T, d) -> (N, T, m); see `rnn`. Called without `h0` it starts from zeros."

@@ -143,8 +143,8 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
 
     One equation for each float input but `targ` and each parameter of a module, for random v and u,
     without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
-    `check_grads` does: `AssertionError` that names the input,
-    `TypeError` for what cannot be checked."""
+    `check_grads` does: `AssertionError` that names the input, `TypeError` for what cannot be
+    checked."""
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
     own,wrt = _to_check(asked, None)
     def equations(t, grads):

@@ -6,7 +6,7 @@
 __all__ = ['kaiming', 'mlp', 'SGD', 'Adam', 'accuracy', 'History', 'fit', 'plot_history', 'save_state', 'load_state']
 
 # %% ../nbs/10_training.ipynb #e7fc32e5
-import hashlib, json, math, os, secrets, shutil, signal, threading
+import hashlib, json, math, numbers, os, secrets, shutil, signal, threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from weakref import ref
@@ -15,7 +15,7 @@ from torch import Tensor
 from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
                                 OrderError, RangeError, ReuseError, ShapeError, UpstreamError)
 from .module import Lin, Model, Module, Relu, _as_before, _use
-from .operation import _compiling, _number, _places, _shared, _whole
+from .operation import _compiling, _number, _path, _places, _shared, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
@@ -172,6 +172,12 @@ class Adam(_Optimizer):
             p.addcdiv_(m, v.sqrt().add_(self.eps * root), value=-self.lr * root / (1 - b1**self.t))
 
 # %% ../nbs/10_training.ipynb #5cd2875e
+def _item(who, loss):
+    "The loss as a float; refuses what is no tensor of one number."
+    if isinstance(loss, Tensor) and loss.numel() == 1: return loss.item()
+    came = f'of shape {tuple(loss.shape)}' if isinstance(loss, Tensor) else f'{loss!r:.40}'
+    raise DtypeError(f'{who}: the loss is {came}, want a tensor of one number')
+
 def _finite(loss, opt, epoch, step):
     "The loss; refuses one that is infinite or not a number, and says where it came up."
     if math.isfinite(loss): return loss
@@ -187,15 +193,13 @@ def _all_finite(model, opt, epoch):
                               f'than {opt.lr} may help')
 
 # %% ../nbs/10_training.ipynb #b31cad5e
-def _belongs(who, model, opt, history):
+def _belongs(who, model, opt, history, trains=False):
     "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
-    if not isinstance(model, Module):
-        raise ArgumentError(f'{who}: model is {type(model).__name__}, want a Model')
-    if not isinstance(history, History):
-        raise ArgumentError(f'{who}: history is {type(history).__name__}, want a History')
-    if len({len(column) for column in vars(history).values()}) > 1:
-        raise RangeError(f'{who}: the columns of history have different lengths')
-    if opt is None: return
+    kind = Model if trains else Module
+    if not isinstance(model, kind):
+        raise ArgumentError(f'{who}: model is {type(model).__name__}, want a {kind.__name__}')
+    _true_history(f'{who}: history', history)
+    if opt is None and not trains: return               # the state of a model alone
     if not isinstance(opt, _Optimizer):
         raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
                             'SGD or Adam of this package')
@@ -229,7 +233,7 @@ def _epoch(both, opt, x, y, order, batch_size, epoch, bar):
     "Go through the examples in this order; the mean of their losses on the way."
     total = 0.
     for step,at in enumerate(order.split(batch_size), 1):
-        loss = _finite(both(x[at], y[at]).item(), opt, epoch, step)
+        loss = _finite(_item('fit', both(x[at], y[at])), opt, epoch, step)
         opt.step()
         total += loss * len(at)
         bar.update()
@@ -244,7 +248,7 @@ def _evaluate(who, model, x, y, batch_size=1000):
     for xb,yb in zip(x.split(batch_size), y.split(batch_size)):
         out = model.predict(xb)
         if out.isnan().any(): raise DivergenceError(f'{who}: outputs of the model are nan')
-        with _as_before(model): loss += model.eval().loss.forward(out, yb).item() * len(xb)
+        with _as_before(model): loss += _item(who, model.eval().loss.forward(out, yb)) * len(xb)
         if out.dim() != 2 or out.shape[1] < 2 or y.dim() != 1 or y.is_floating_point(): right = None
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
@@ -266,11 +270,12 @@ def _pair(name, data):
 
 # %% ../nbs/10_training.ipynb #c49104d0
 def accuracy(model:Model, # its outputs (N, C) are scores of C classes
-             data, # inputs and labels (N,) of integers, as a TensorDataset or a pair of tensors
+             data, # inputs and labels (N,), int64, as a TensorDataset or a pair of tensors
             )->float: # from 0 to 1
     """The fraction of the examples whose highest score stands at the label.
 
-    Raises `FloatingPointError` for scores that are nan, `ValueError` where there are no classes."""
+    Raises `FloatingPointError` for scores that are nan, `ValueError` where there are no classes,
+    and what the loss raises."""
     right = _evaluate('accuracy', model, *_pair('accuracy: data', data))[1]
     if right is None: raise ShapeError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
                                        'integers; these have no classes')
@@ -284,6 +289,18 @@ class History:
     valid_loss:list = field(default_factory=list) # after the epoch; None where nothing was held out
     valid_acc:list = field(default_factory=list) # from 0 to 1; None also where there are no classes
     def __len__(self): return len(self.train_loss)
+
+# %% ../nbs/10_training.ipynb #0b057e7b
+def _true_history(name, history):
+    "Refuse what is no History, and one whose columns are no lists of numbers, all of one length."
+    if not isinstance(history, History):
+        raise ArgumentError(f'{name} is {type(history).__name__}, want a History')
+    for column,entries in vars(history).items():
+        if not isinstance(entries, list) or len(entries) != len(history):
+            raise RangeError(f'{name}.{column} is {entries!r:.40}, want lists of one length')
+        for x in entries:
+            if x is not None and (isinstance(x, bool) or not isinstance(x, numbers.Real)):
+                raise RangeError(f'{name}.{column} holds {x!r:.40}, want numbers, or None')
 
 # %% ../nbs/10_training.ipynb #a1567f7a
 def _tensors(opt):
@@ -353,7 +370,7 @@ def fit(model:Model, # what learns
     Raises `TypeError`, `ValueError` for what does not fit, `FloatingPointError` for nan and inf."""
     from tqdm import tqdm
     history = History() if history is None else history
-    _belongs('fit', model, opt, history)
+    _belongs('fit', model, opt, history, trains=True)
     epochs,batch_size = _whole('fit: epochs', epochs), _whole('fit: batch_size', batch_size, 1)
     (x,y),seed = _pair('fit: data', data), _whole('fit: seed', seed)
     valid = None if valid is None else _pair('fit: valid', valid)
@@ -365,8 +382,12 @@ def fit(model:Model, # what learns
 # %% ../nbs/10_training.ipynb #6ed0d7c4
 def plot_history(history:History, # of one epoch or more
                 )->None:
-    "Show the losses, and the accuracy where there is one, epoch by epoch."
+    """Show the losses, and the accuracy where there is one, epoch by epoch.
+
+    Raises `TypeError` for what is no History, `ValueError` for one that has no epoch."""
     import matplotlib.pyplot as plt
+    _true_history('plot_history: history', history)
+    if not len(history): raise RangeError('plot_history: history has 0 epochs, want 1 or more')
     lines = [(0, 'train_loss', 'o-', '#0072B2', 'training'),
              (0, 'valid_loss', 's--', '#D55E00', 'validation'),
              (1, 'valid_acc', 's--', '#D55E00', 'validation')]
@@ -433,7 +454,7 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
     A file that was there is replaced at once or not at all. Raises `RuntimeError` for what is no
     plain file, `TypeError` and `ValueError` for an optimizer or a history of something else."""
     from safetensors.torch import save
-    history = History() if history is None else history
+    path,history = _path('save_state: path', path), History() if history is None else history
     _belongs('save_state', model, opt, history)
     about = json.dumps(dict(names=True, kind=_kind(opt), lr=getattr(opt, 'lr', 0.),
                             t=getattr(opt, 't', 0), history=asdict(history)), default=float)
@@ -470,13 +491,7 @@ def _check_about(about):
     "Raise an error where the description of a state is not one."
     _whole('t', about['t']); _number('lr', about['lr'], 0, 3e38)
     if about['kind'] is not None: name,settings = about['kind']
-    history = History(**about['history'])
-    for column in vars(history).values():
-        if not isinstance(column, list) or len(column) != len(history):
-            raise RangeError('its history has columns that are no lists of one length')
-        for entry in column:
-            if entry is not None and type(entry) not in (int, float):
-                raise RangeError(f'its history holds {entry!r:.40}')
+    _true_history('its history', History(**about['history']))
 
 # %% ../nbs/10_training.ipynb #f750e192
 def _renamed(about, tensors, model, opt):
@@ -530,6 +545,7 @@ def load_state(path:str|Path, # what `save_state` wrote
 
     Raises `ValueError`, and changes nothing, where the file is damaged or holds something else; it
     says which name does not fit."""
+    path = _path('load_state: path', path)
     _belongs('load_state', model, opt, History())
     most = 4*sum(t.nbytes for t in _state(model, opt).values()) + 2**27
     about,tensors = _read_state(path, most)

@@ -250,6 +250,10 @@ def test_where_was_i(tmp_path):
     said, err = p.communicate()
     assert not err and p.returncode == 0 and r'\xe9.json cannot be read' in said
     assert said.splitlines()[-1] == '0 of 4 done'
+    p = start(COMMANDS[0], tmp_path, 'zz')
+    said, err = p.communicate()
+    assert not said and err.startswith("progress: there is no chapter 'zz', want one of 00, 01")
+    assert p.returncode == 1 and len(err.splitlines()) == 1
 
 @pytest.mark.skipif(os.name == 'nt', reason='pipes and signals of Unix')
 @pytest.mark.parametrize('module', COMMANDS)

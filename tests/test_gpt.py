@@ -188,8 +188,9 @@ def test_cosine():
     assert_close(rates[12], .55)                        # half way
     assert_close(rates[20:], [.1] * 5)
     assert rates[4:21] == sorted(rates[4:21], reverse=True)
-    assert cosine(0, 10, 3.) == 3 and cosine(10, 10, 3.) == 0 and cosine(5, 5, 2., 1., 5) == 2
-    assert cosine(6, 5, 2., 1., 5) == 1                 # all of it a warm-up, and then the end
+    assert cosine(0, 10, 3.) == 3 and cosine(10, 10, 3.) == 0
+    for warmup in range(11):                            # also where all of it is a warm-up
+        assert [cosine(k, 10, 2., .25, warmup) for k in (10, 11, 99)] == [.25] * 3
 
 def test_windows():
     text = torch.arange(20)

@@ -73,6 +73,15 @@ def test_dropout_as_aten():
     dropout_grad(x, out, mask, 0.3)
     assert_close(x.g, OWN.native_dropout_backward(out.g, mask, 1/0.7))
 
+def test_what_is_dropped_is_multiplied_by_0():
+    "An infinite number that is dropped becomes nan, there and back, as in torch."
+    x, mask = torch.full((40,), torch.inf), torch.arange(40) % 2 > 0
+    out = dropout(x, mask, .5)
+    out.g = x
+    dropout_grad(x, out, mask, .5)
+    assert all(torch.equal(t.isnan(), ~mask) for t in (out, x.g))
+    assert F.dropout(x, .5).isnan().any()
+
 @pytest.mark.parametrize('far', [0., 100., 1e4])
 def test_far_from_zero(far):
     "In float32 a row that lies far from 0 loses no more digits than torch's own."

@@ -1,6 +1,7 @@
 """Whatever is public refuses what it cannot work with, by an error that names the function, what
 came, what is wanted and the entry of the clinic. A new public name without a row here fails."""
 import math, tempfile
+from fractions import Fraction
 from importlib import import_module
 from inspect import signature
 from itertools import combinations
@@ -21,14 +22,11 @@ NOTHING = {  # names with nothing to refuse, and why
     'Text': 'a tuple with names, which `shakespeare` and `read_text` fill',
     'History': 'a record, which `fit` fills',
     'place': 'says which process this is',
-    'plot_history': 'draws such a record',
     'Verdict': 'a record, which `diagnose` fills',
     'Cost': 'a record, which `cost` fills',
-    'keep_progress': 'a place that cannot be written is said when something is noted',
-    'progress': 'prints what is there',
     'slides': 'takes any notebook that nbconvert has read',
     'OPS': 'the records, each of which is tried below',
-    'Op': 'a record', 'Draw': 'sizes and numbers for a record',
+    'Draw': 'sizes and numbers for a record',
     'by_hand': 'runs the functions of a record', 'by_autograd': 'runs the functions of a record',
     **{name: 'an error' for name in import_module('backprop_nb.clinic').__all__},
 }
@@ -114,6 +112,18 @@ def fitted(data=(rand(5, 4), whole(5)), epochs=1, opt=None, **how):
     model, own = net()
     return fit(model, own if opt is None else opt, data, epochs, progress=False, **how)
 
+class NumberMse(Mse):
+    "A loss that is no tensor."
+    def forward(self, inp, targ): return super().forward(inp, targ).item()
+    def bwd(self, out, inp, targ): mse_grad(inp, targ)
+class ColumnLoss(Mse):
+    "A loss of several numbers."
+    def forward(self, inp, targ): return (inp - targ)**2
+    def bwd(self, out, inp, targ): mse_grad(inp, targ)
+def by_loss(loss):
+    model = Model([Lin(rand(4, 3), zeros(3))], loss)
+    return model, SGD(model.parameters(), .1), (rand(5, 4), rand(5, 3))
+
 def entered(manager):
     with manager: pass
 
@@ -195,6 +205,14 @@ def back_rows(rows):
     "The same, with an output in its place."
     return [((x, arrived(rand(*x.shape[:2], 4)), *rest), *says) for (x, *rest), *says in rows]
 
+NOTEBOOKS = [((FOLDER/'nothing.ipynb',), FileError, 'nothing.ipynb', 'want an .ipynb'),
+             ((None,), ArgumentError, 'path is None', 'want a str or Path')]
+HISTORIES = [
+    (History([1.], [], []), 'history.valid_loss is []', 'want lists of one length'),
+    (History(3, [], []), 'history.train_loss is 3', 'want lists of one length'),
+    (History(['a'], [None], [None]), "history.train_loss holds 'a'", 'want numbers, or None'),
+    (History([1.], [None], [True]), 'history.valid_acc holds True', 'want numbers, or None'),
+    (History([rand(2)], [None], [None]), 'train_loss holds tensor', 'want numbers, or None')]
 OPTIMISER = [
     ((rand(3), .1), ArgumentError, 'one tensor', 'want a list'),
     (([], .1), RangeError, 'empty'),
@@ -238,19 +256,28 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         ((10**400,), RangeError, 'too large for a float')],
     'draw_graph': [(lambda: draw_graph(sum([Value(k) for k in range(40)], Value(0))),
                     RangeError, 'nodes', 'at most 60'),
-                   ((Value(3), 1.5), ArgumentError, 'digits is 1.5', 'whole number')],
+                   ((Value(3), 1.5), ArgumentError, 'digits is 1.5', 'whole number'),
+                   ((3,), ArgumentError, 'out is 3', 'want a Value')],
     'draw_network': [(('x',), RangeError, "'x'", "'lin1'"),
-                     ((None, 'x'), RangeError, "'x'", "'conv'")],
+                     ((None, 'x'), RangeError, "'x'", "'conv'"),
+                     ((1,), RangeError, 'no box is named 1', "'lin1'"),
+                     (([['relu'], 'x'],), RangeError, "named 'x', ['relu']", "'lin1'"),
+                     ((None, ['x']), RangeError, "['x']", "'conv'")],
     'show_digits': [
         ((rand(3, 5),), ShapeError, '(3, 5)', '(N, 784)'),
         ((rand(3, 784), whole(2)), ShapeError, 'y has shape (2,)', '(3,)'),
         ((rand(3, 784), None, whole(2)), ShapeError, 'pred has shape (2,)', '(3,)'),
-        ((rand(3, 784), None, None, 0), RangeError, 'cols is 0', '1 or more')],
+        ((rand(3, 784), None, None, 0), RangeError, 'cols is 0', '1 or more'),
+        ((None,), DtypeError, 'x is None', WANT_TENSOR),
+        ((rand(3, 784).to_sparse(),), DtypeError, 'x is a sparse_coo tensor', 'dense'),
+        ((rand(3, 784), 'abc'), DtypeError, "y is 'abc'", WANT_TENSOR),
+        ((rand(3, 784), None, [[1], [1, 2], []]), DtypeError, 'pred is [[1], ', WANT_TENSOR)],
     'two_moons': [((-1,), RangeError, 'n is -1'), ((9, -1), RangeError, 'noise is -1'),
                   ((9, math.nan), RangeError, 'noise is nan'), ((1.5,), ArgumentError, 'n is 1.5'),
                   ((9, math.inf), RangeError, 'noise is inf'), ((9, 'a'), ArgumentError, "is 'a'"),
                   ((9, .1, -1), RangeError, 'seed is -1', '0 or more')],
-    'mnist': [((False, 'somewhere'), RangeError, 'folder', 'full=True')],
+    'mnist': [((False, 'somewhere'), RangeError, 'folder', 'full=True'),
+              ((True, 3), ArgumentError, 'folder is 3', 'want a str or Path')],
     'numeric_grad': [
         ((torch.sum, whole(3)), DtypeError, 'int64', 'want a float'),
         ((torch.exp, rand(3)), ShapeError, 'f returned (3,)', 'want one number'),
@@ -357,6 +384,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
             ([rand(3, 4)], ShapeError, 'want two of one length'),
             ([rand(0, 4), whole(0)], ShapeError, 'want two of one length'),
             ([rand(3, 4), whole(3), whole(3)], ShapeError, 'want two of one length')]),
+        (lambda: accuracy(by_loss(NumberMse())[0], (rand(5, 4), rand(5, 3))), DtypeError,
+         'the loss is 0.', 'want a tensor of one number'),
         *((lambda shape=shape, targ=targ: accuracy(Model([Same()], Mse()), (rand(shape), targ)),
            ShapeError, 'want outputs (N, C)', 'no classes') for shape, targ in [
             ((3, 1), rand(3)), ((3,), rand(3)), ((3, 2), rand(3, 2)), ((2, 3, 2), rand(2, 3, 2)),
@@ -376,10 +405,27 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: fitted(history={}), ArgumentError, 'history is dict', 'want a History'),
         (lambda: fitted(opt=torch.optim.SGD([rand(2)], lr=1)), ArgumentError,
          'torch.optim.sgd.SGD'),
-        (lambda: fitted(opt=SGD([rand(2)], .1)), RangeError, 'optimizer', 'model')],
+        (lambda: fitted(opt=SGD([rand(2)], .1)), RangeError, 'optimizer', 'model'),
+        (lambda: fit(net()[0], None, (rand(5, 4), whole(5)), 1), ArgumentError, 'opt is',
+         'NoneType', 'want SGD or Adam'),
+        (lambda: fit(one := Lin(rand(4, 3), zeros(3)), SGD(one.parameters(), .1),
+                     (rand(5, 4), whole(5)), 1), ArgumentError, 'model is Lin', 'want a Model'),
+        (lambda: fit(*by_loss(NumberMse()), 1, progress=False), DtypeError, 'the loss is 0.',
+         'want a tensor of one number'),
+        (lambda: fit(*by_loss(ColumnLoss()), 1, progress=False), DtypeError,
+         'the loss is of shape (5, 3)', 'want a tensor of one number'),
+        *((lambda history=history: fitted(history=history), RangeError, *words)
+          for history, *words in HISTORIES)],
+    'plot_history': [((None,), ArgumentError, 'history is NoneType', 'want a History'),
+                     ((History(),), RangeError, 'history has 0 epochs', '1 or more'),
+                     *(((history,), RangeError, *words) for history, *words in HISTORIES)],
     'save_state': [
         (lambda: save_state(FOLDER/'a', net()[0], net()[1], History()), RangeError, 'params[0]'),
-        (lambda: save_state(FOLDER/'a', *net(), 3), ArgumentError, 'history is int', 'History')],
+        (lambda: save_state(FOLDER/'a', *net(), 3), ArgumentError, 'history is int', 'History'),
+        ((None, net()[0]), ArgumentError, 'path is None', 'want a str or Path'),
+        ((FOLDER/'a', None), ArgumentError, 'model is NoneType', 'want a Module'),
+        *((lambda history=history: save_state(FOLDER/'a', *net(), history), RangeError, *words)
+          for history, *words in HISTORIES)],
     'load_state': [
         (lambda: load_state(written(lambda raw: b'other'), *net()), FileError, 'state', 'damaged'),
         (lambda: load_state(FOLDER/'none', *net()), FileError, 'there is no file'),
@@ -387,7 +433,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: load_state(written(lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), *net()),
          FileError, 'damaged', 'checksum'),
         (lambda: load_state(written(), net()[0], net()[1]), RangeError, 'params[0]'),
-        (lambda: load_state(written(), *net(Adam)), FileError, 'SGD', 'Adam')],
+        (lambda: load_state(written(), *net(Adam)), FileError, 'SGD', 'Adam'),
+        ((None, net()[0]), ArgumentError, 'path is None', 'want a str or Path')],
     'conv2d': WINDOWS,
     'conv2d_grad': [((x, arrived(rand(1, 3, 4, 4)), *rest), *says)
                     for (x, *rest), *says in WINDOWS],
@@ -422,6 +469,7 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'BatchNorm': [((0,), RangeError, 'C is 0', 'want 1 or more'),
                   ((3, -1), RangeError, 'eps is -1'),
                   ((3, 0., 2), RangeError, 'momentum is 2'),
+                  ((3, 0., 1.005), RangeError, 'momentum is 1.005', 'want 0 <= momentum <= 1'),
                   (lambda: BatchNorm(3)(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
                   (lambda: BatchNorm(3).eval()(rand(4, 2)), ShapeError, '(4, 2)', '(N, C, ...)'),
                   (lambda: BatchNorm(3)(rand(1, 3)), ShapeError, '1 numbers a channel'),
@@ -447,9 +495,14 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'rnn': STEPS, 'rnn_grad': back_rows(STEPS), 'lstm': GATES, 'lstm_grad': back_rows(GATES),
     'RNN': [(lambda: RNN(*CELL[2:])(3), DtypeError, 'x is 3', WANT_TENSOR),
             (lambda: RNN(*CELL[2:])(rand(2, 5, 2)), ShapeError, '(2, 5, 2)', '(N, T, d)'),
-            (lambda: RNN(*CELL[2:])(CELL[0], rand(4)), ShapeError, 'h0 (4,)', '(N, m)')],
+            (lambda: RNN(*CELL[2:])(CELL[0], rand(4)), ShapeError, 'h0 (4,)', '(N, m)'),
+            (lambda: RNN(None, *CELL[3:])(CELL[0]), DtypeError, 'w_x is None', WANT_TENSOR),
+            (lambda: RNN(CELL[2], 3, CELL[4])(CELL[0]), DtypeError, 'w_h is 3', WANT_TENSOR),
+            (lambda: RNN(CELL[2], rand(()), CELL[4])(CELL[0]), ShapeError, 'w_h ()', '(m, m)')],
     'LSTM': [(lambda: LSTM(*LONG[3:])(3), DtypeError, 'x is 3', WANT_TENSOR),
-             (lambda: LSTM(*LONG[3:])(LONG[0], rand(2, 4), rand(4)), ShapeError, 'c0 (4,)')],
+             (lambda: LSTM(*LONG[3:])(LONG[0], rand(2, 4), rand(4)), ShapeError, 'c0 (4,)'),
+             (lambda: LSTM(None, None, None)(LONG[0]), DtypeError, 'w_x is None', WANT_TENSOR),
+             (lambda: LSTM(LONG[3], None, LONG[5])(LONG[0]), DtypeError, 'w_h is', WANT_TENSOR)],
     'clip_grads': [
         ((rand(3), 1.), ArgumentError, 'one tensor', 'want a list'),
         (([], 1.), RangeError, 'empty'),
@@ -579,13 +632,18 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'windows': [((whole(9), whole(1), 0), RangeError, 'length is 0'),
                 ((whole(9), whole(1) + 6, 3), RangeError, 'starts go from 6 to 6', 'want 0 to 5'),
                 ((whole(9), whole(1) - 1, 3), RangeError, 'starts go from -1'),
+                ((whole(3), whole(1), 3), RangeError, 'length is 3', 'less than the 3 symbols'),
                 ((rand(9), whole(1), 3), DtypeError, 'text is torch.float32', 'torch.int64'),
                 ((whole(9), [0], 3), DtypeError, 'starts is [0]', WANT_TENSOR),
                 ((whole(9), whole(1, 1), 3), ShapeError, 'starts has shape (1, 1)', '(n,)')],
-    'text_loss': [(lambda: text_loss(TINY, whole(5)), ShapeError, '(5,)', 'want 6 or more'),
+    'text_loss': [*(((gpt, whole(9)), ArgumentError, f'gpt is {type(gpt).__name__}', 'want a GPT')
+                    for gpt in (None, net()[0])),
+                  (lambda: text_loss(TINY, whole(5)), ShapeError, '(5,)', 'want 6 or more'),
                   (lambda: text_loss(TINY, whole(9), 0), RangeError, 'batch_size is 0'),
                   (lambda: text_loss(TINY, 'text'), DtypeError, "text is 'text'", WANT_TENSOR)],
-    'sample': [*((lambda how=how: sample(TINY, **{'idx': whole(2), 'n': 3, **how}), error, words)
+    'sample': [*(((gpt, whole(2), 3), ArgumentError, f'gpt is {type(gpt).__name__}', 'want a GPT')
+                 for gpt in (None, net()[0])),
+               *((lambda how=how: sample(TINY, **{'idx': whole(2), 'n': 3, **how}), error, words)
                  for how, error, words in [
         (dict(n=-1), RangeError, 'n is -1'), (dict(top_k=0), RangeError, 'top_k is 0'),
         (dict(temperature=-1), RangeError, 'temperature is -1'),
@@ -611,11 +669,13 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
     'Silu': [(lambda: Silu()(3), DtypeError, 'x is 3', WANT_TENSOR)],
     'encode': [(('abc', 'ab'), RangeError, "text holds 'c'", "want symbols of 'ab'"),
                ((3, 'ab'), ArgumentError, 'text is 3', 'want a str'),
-               (('ab', ['a', 'b']), ArgumentError, "symbols is ['a', 'b']", 'want a str')],
+               (('ab', ['a', 'b']), ArgumentError, "symbols is ['a', 'b']", 'want a str'),
+               (('a', 'aba'), RangeError, "symbols is 'aba'", 'each of them once')],
     'decode': [((whole(3) + 2, 'ab'), RangeError, 'idx holds 2', 'want 0 to 1'),
                ((whole(3) - 1, 'ab'), RangeError, 'idx holds -1', 'want 0 to 1'),
                ((rand(3), 'ab'), DtypeError, 'idx is torch.float32', 'want a tensor of int64'),
                (([0, 1], 'ab'), DtypeError, 'idx is [0, 1]', 'want a tensor of int64'),
+               ((whole(3), None), ArgumentError, 'symbols is None', 'want a str'),
                ((whole(2, 3), 'ab'), ShapeError, 'idx has shape (2, 3)', 'want (n,)')],
     'shakespeare': [(lambda: _plays_from(FOLDER), FileError, 'shakespeare.txt.gz', 'missing or')],
     'read_text': [((FOLDER/'nothing.txt',), FileError, 'there is no file', 'nothing.txt'),
@@ -634,10 +694,17 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (('f', 'x N', torch.ones(0, device='meta')), DtypeError, 'x is a meta tensor', 'dense'),
         (('f', 'x N', torch.nested.nested_tensor([rand(2), rand(3)], layout=torch.jagged)),
          DtypeError, 'a nested tensor')],
-    **{name: [(('77.7', *more), RangeError, "'77.7'", 'want one of')] for name, more in
+    'Op': [(('gain', relu, back, torch.relu, list), ArgumentError, 'backward of gain is',
+            'named out') for back in (lambda inp: None, 3)],
+    'progress': [((chapter,), RangeError, f'no chapter {chapter!r}', 'want one of 00, 01, ')
+                 for chapter in ('99', 'zz', '04.9', 'None')],
+    'keep_progress': [((3,), ArgumentError, 'path is 3', 'want a str or Path')],
+    **{name: [(('77.7', *more), RangeError, "'77.7'", 'want one of'),
+              ((['04.2'], *more), RangeError, "['04.2']", "like '04.1'")] for name, more in
        {'diagnose': [1], 'check': [1], 'hint': [], 'solution': []}.items()},
-    **{name: [((FOLDER/'nothing.ipynb',), FileError, 'nothing.ipynb', 'want an .ipynb')]
-       for name in ('exercise_cells', 'grade')},
+    'exercise_cells': NOTEBOOKS,
+    'grade': [*NOTEBOOKS, ((FOLDER/'a', 'a'), RangeError, "seconds is 'a'", 'want more than 0'),
+              ((FOLDER/'a', 10, 3), ArgumentError, 'exercises is 3', 'want a str or Path')],
 }
 ROWS = [(name, *row) for name, rows in REFUSALS.items() for row in rows]
 
@@ -658,6 +725,46 @@ def test_refused(row):
     said = str(e.value)
     assert e.type is error and all(word in said for word in (SAYS.get(name, name), *words)), said
     assert said.endswith(f' (clinic: {error.entry})')
+
+# ---- numbers of any size, paths of any kind
+
+NUMBERS = {  # what is asked for a number, by the name that it has there
+    'two_moons: noise': lambda x: two_moons(9, x), 'Dropout: p': Dropout,
+    'dropout: p': lambda x: dropout(rand(3), rand(3) > 0, x),
+    'Adam: lr': lambda x: Adam([rand(3)], x),
+    'Adam: eps': lambda x: Adam([rand(3)], .1, (0, 0), x),
+    'Adam: betas[1]': lambda x: Adam([rand(3)], .1, (0, x)),
+    'AdamW: weight_decay': lambda x: AdamW([rand(3)], weight_decay=x),
+    'SGD: weight_decay': lambda x: SGD([rand(3)], .1, 0., x),
+    'SGD: momentum': lambda x: SGD([rand(3)], .1, x), 'LayerNorm: eps': lambda x: LayerNorm(3, x),
+    'rms_norm: eps': lambda x: rms_norm(rand(2, 3), rand(3), x),
+    'BatchNorm: momentum': lambda x: BatchNorm(3, 0., x),
+    'GPT: dropout': lambda x: GPT(4, 4, 4, 2, 1, True, x),
+    'cosine: high': lambda x: cosine(0, 9, x), 'cosine: low': lambda x: cosine(0, 9, 1., x),
+    'clip_grads: most': lambda x: clip_grads([arrived(rand(3))], x),
+    'sample: temperature': lambda x: sample(TINY, whole(2), 3, x)}
+
+@pytest.mark.parametrize('name', NUMBERS)
+def test_what_is_too_large_for_a_float(name):
+    for huge in 10**400, -10**400, Fraction(10**400, 3):
+        says(RangeError, f'{name} is too large, want at most 1.8e+308', NUMBERS[name], huge)
+
+PATHS = {  # what is asked for a path
+    'save_state: path': lambda p: save_state(p, net()[0]),
+    'mnist: folder': lambda p: mnist(True, p),
+    'load_state: path': lambda p: load_state(p, net()[0]), 'read_text: path': read_text,
+    'grade: path': grade, 'grade: exercises': lambda p: grade(FOLDER/'a.ipynb', 10, p),
+    'keep_progress: path': keep_progress}
+
+@pytest.mark.parametrize('bad', [3, 1.5, b'x', ['a']], ids=repr)
+@pytest.mark.parametrize('name', PATHS)
+def test_what_is_no_path(name, bad):
+    says(ArgumentError, f'{name} is {bad!r}, want a str or Path', PATHS[name], bad)
+
+def test_what_is_refused_is_not_entered():
+    before = {**OPS}
+    with pytest.raises(ArgumentError): Op('relu', relu, lambda inp: None, torch.relu, list)
+    assert OPS == before
 
 # ---- operations on Values: the message names the operation
 

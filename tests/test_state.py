@@ -1,12 +1,13 @@
 """Saved states, steps, interrupts: what raises changes nothing, and nothing is ever half done."""
 import json, os, signal, subprocess, sys, threading
+from fractions import Fraction
 from pathlib import Path
-import pytest, torch
+import numpy as np, pytest, torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 from backprop_nb.all import *
-from backprop_nb.clinic import ClinicError, FileError
+from backprop_nb.clinic import ClinicError, FileError, RangeError
 from backprop_nb.training import _digest
 
 class Shifted(Module):
@@ -49,6 +50,19 @@ def test_all_of_it(saved):
     assert load_state(path, *other) == history and same(everything(*other), everything(model, opt))
     for m, o in (model, opt), other: fit(m, o, data(), 1, batch_size=5, progress=False)
     assert same(everything(*other), everything(model, opt))
+
+@pytest.mark.parametrize('entry', [None, 1, .5, float('inf'), 10**30, Fraction(1, 4),
+                                   np.float32(.25), np.float64(.1), np.int64(3)], ids=repr)
+def test_a_history_that_is_saved_can_be_read(tmp_path, entry):
+    history = History([entry, 2.], [None, entry], [entry, None])
+    save_state(tmp_path/'a', *make(), history)
+    assert load_state(tmp_path/'a', *make()) == history
+
+def test_no_history_no_file(tmp_path):
+    for entry in 'a', True, [1.], torch.ones(()), 1j:
+        history = History([entry], [1], [1])
+        with pytest.raises(RangeError): save_state(tmp_path/'a', *make(), history)
+        assert not any(tmp_path.iterdir())
 
 def test_names_in_the_file(saved):
     path, model, *_ = saved
