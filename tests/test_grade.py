@@ -266,11 +266,12 @@ print([n for n, r in refs.items() if r()])"""
     assert subprocess.check_output([sys.executable, '-c', code], text=True, env=env) == '[]\n'
 
 def test_what_is_answered_on_paper(tmp_path):
-    "In a child, which has no solutions: all right ones, and one that is wrong, and one that is open."
+    "In a child, which has no solutions: all the right ones, a wrong one, and an open one."
     papers = {n: ex.solution() for n, ex in slips.load().items() if isinstance(ex, Paper)}
     path = written(tmp_path/'x.ipynb', *(
         f'from torch import tensor\ncheck({n!r}, {x!r})' for n, x in papers.items()))
-    assert {n: v.state for n, v in grade(path, 60).items()} == dict.fromkeys(papers, 'done')
+    found = grade(path, 60)
+    assert {n: v.state for n, v in found.items()} == dict.fromkeys(papers, 'done')
     found = grade(written(path, "check('11.1', (1, 2))", "check('00.1', ...)"), 60)
     assert [found[n].state for n in ('11.1', '00.1')] == ['not yet', 'not written yet']
 
