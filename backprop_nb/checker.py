@@ -116,7 +116,7 @@ def _upstream(out):
 # %% ../nbs/checker.ipynb #values
 def _number_in(text):
     "The number, or numbers, that a text holds; other text as it is."
-    bare = text.strip()
+    bare = text.strip().replace('−', '-')
     if re.fullmatch(r'[-+]?\d{1,3}(,\d{3})+(\.\d*)?', bare): bare = bare.replace(',', '')
     with suppress(ValueError, ZeroDivisionError): return float(Fraction(bare.replace(' ', '')))
     with suppress(Exception):

@@ -184,8 +184,8 @@ def solution(name:str, # of the exercise, such as '04.1'
     text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n```python\n{_source(ex.solution)}\n```'
     try: from IPython import display, get_ipython
     except ImportError: return _say(text)
-    if get_ipython(): display.display(display.Markdown(text))
-    else: _say(text)
+    if not get_ipython(): return _say(text)
+    display.display({'text/markdown': text, 'text/plain': text}, raw=True)
 
 # %% ../nbs/exercises.ipynb #passes00
 def passes(name:str, # of the exercise

@@ -132,6 +132,8 @@ def _run(back, tensors, out, old=torch.nan):
         if not _equal(now, before): raise CheckError(f'backward wrote into {n}')
     if out.g is not up: raise CheckError('backward replaced out.g')
     found = {n: getattr(tensors[n], 'g', None) for n in stale}
+    odd = [n for n,g in found.items() if g is not None and not isinstance(g, Tensor)]
+    if odd: raise CheckError(f'{odd[0]}.g is {found[odd[0]]!r:.40}, want a tensor')
     return {n: g.detach() for n,g in found.items() if isinstance(g, Tensor) and g is not stale[n]}
 
 # %% ../nbs/02_gradcheck.ipynb #67f1ca2c
@@ -281,7 +283,8 @@ def _trial(asked, values, up):
         for m in asked.modules: m.args,m.out = xs,out
         return out
     def back(out): _called_with(asked.backward, asked.at, xs, out, named)
-    tensors = {n: x for n,x in (inputs | asked.params).items() if isinstance(x, Tensor)}
+    held = {n: t for m in asked.modules for n,t in [*_asked(m, 'named_buffers')]}
+    tensors = {n: x for n,x in (held | inputs | asked.params).items() if isinstance(x, Tensor)}
     out = ahead().detach().clone()                                   # nothing is moved yet
     for n,x in values.items():
         if not _equal(tensors[n], x): raise CheckError(f'{asked.who}: forward wrote into {n}')

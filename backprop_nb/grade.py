@@ -71,7 +71,7 @@ def _slide_pieces(cells):
 def _height(cell, text, outputs):
     "How high a piece is, about, in lines of code."
     if any('image/png' in o.get('data', {}) for o in outputs): return 18
-    said = [o.get('text') or o['data']['text/plain'] for o in outputs]
+    said = [''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in outputs]
     if cell['cell_type'] == 'code': return 2 + ''.join([text, *said]).count('\n')
     if text.startswith('#'): return 4
     if text.startswith('|'): return 2 * text.count('\n')
@@ -160,7 +160,9 @@ def _load(path=None):
     path = _path('grade: exercises', path)
     module = types.ModuleType(path.stem)
     module.__file__ = os.path.abspath(path)
-    sys.modules.setdefault(module.__name__, module)
+    if getattr(sys.modules.setdefault(path.stem, module), '__file__', '') != module.__file__:
+        raise RangeError(f'grade: exercises is {path.name}, which has the name of a module that is '
+                         'in use, want another name')
     exec(compile(_text(path), module.__file__, 'exec'), vars(module))
 
 def _names_in(code):
@@ -198,7 +200,7 @@ def _forget(path):
     for ex in EXERCISES.values():
         ex.solution = _gone(inspect.signature(ex.solution))
         for n in checker._TEXTS.get(ex.name, ()): vars(ex).pop(n, None)
-        todo += vars(ex).values()
+        todo += [type(ex), *vars(ex).values()]
     while todo:
         x = todo.pop()
         if id(x) not in kept: todo += _needed_by(x, modules)

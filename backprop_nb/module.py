@@ -10,7 +10,8 @@ import operator
 from collections import deque
 from contextlib import contextmanager
 from torch import Tensor, nn
-from .clinic import ArgumentError, MethodError, OrderError, ReuseError, ShapeError
+from .clinic import (ArgumentError, MethodError, OrderError, ReuseError, ShapeError,
+                                UpstreamError)
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .operation import _compiling, _shared
@@ -32,15 +33,15 @@ def _inside(module):
         if name in vars(module): yield from _held(name, vars(module), name)
 
 # %% ../nbs/07_module.ipynb #1c7f4a91
-def _everything(module, prefix='', seen=None):
+def _everything(module, prefix='', seen=None, learns=True):
     "Dotted names and tensors at any depth, each tensor once, whether it is learned, and its place."
     seen,fixed = set() if seen is None else seen, _not_learned(module)
     for name,t,place in _inside(module):
         if id(t) in seen: continue
         seen.add(id(t))
-        if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen); continue
-        learned = t.is_floating_point() and name.split('.')[0] not in fixed
-        yield prefix + name, t, learned, place
+        free = learns and name.split('.')[0] not in fixed
+        if isinstance(t, Module): yield from _everything(t, f'{prefix}{name}.', seen, free)
+        else: yield prefix + name, t, free and t.is_floating_point(), place
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
@@ -190,8 +191,9 @@ def _unchanged(module):
     if not same or versions and _versions_of([*used, *params]) != versions: _changed(module)
 
 # %% ../nbs/07_module.ipynb #c1538a65
-def _misshapen(module):
-    "Refuse gradients that would broadcast to the shape of what they are for."
+def _sound(module):
+    "Refuse a `bwd` that wrote into what it reads, and gradients that would broadcast."
+    if module._noted: _unchanged(module)
     for k,t in enumerate(module.args):
         g = getattr(t, 'g', None)
         if g is not None and getattr(g, 'shape', None) != t.shape:
@@ -227,6 +229,14 @@ def _by_name(module):
                             'without dots')
     return dict(named)
 
+# %% ../nbs/07_module.ipynb #6be309f3
+def _nothing_came(module, error):
+    "Say so where a `bwd` has asked for a gradient that has not arrived."
+    if "'g'" in f'{error}' and getattr(module.out, 'g', None) is None:
+        raise UpstreamError(f'{type(module).__name__}: nothing has arrived in out.g '
+                            f'{_shape_of(module.out)}; what comes behind it writes that (and a '
+                            'loss asks upstream(out))') from error
+
 # %% ../nbs/07_module.ipynb #09fb0acf
 class Module(_Watcher):
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
@@ -246,10 +256,9 @@ class Module(_Watcher):
         if self._noted: _unchanged(self)
         self.input_grad = input_grad
         try: self.bwd(self.out, *self.args)
+        except AttributeError as e: _nothing_came(self, e); raise
         finally: del self.input_grad                # back to the True of the class
-        for t in self.args:
-            g = getattr(t, 'g', None)
-            if g is not None and getattr(g, 'shape', 0) != t.shape: _misshapen(self)
+        _sound(self)
     def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
     def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
 

@@ -140,7 +140,8 @@ def share(x:Tensor, # examples along the first axis (N, ...), the same on all ra
 
 # %% ../nbs/19_parallel.ipynb #19p00048
 class Parallel(Model):
-    """A model that works on its share of each batch; loss and gradients are those of all of it.
+    """A model that works on its share of each batch; loss and gradients are those of all of it,
+    if the loss is a mean over examples and no layer looks from one example to another.
 
     Layers and loss are those of `model`; in the beginning all ranks take the numbers of rank 0.
     Raises `TypeError` for what is no Model, and for batch norm where there are several ranks."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import (ArgumentError, CheckError, DtypeError, OrderError, ReuseError,
                                 ShapeError)
-from .gradcheck import _check, _equal, _to_check, _what_is_asked, upstream
+from .gradcheck import _check, _equal, _size, _to_check, _what_is_asked, upstream
 from .graph import _clock, _nodes
 from .module import _shape_of, _versions_of
 from .operation import OPS, fits
@@ -94,6 +94,7 @@ def _shares_of(v, g):
     out,*inputs = map(_view, [v.data, *v.inputs])
     vars(out).update(vars(v.data), g=g)             # with what an lstm keeps there
     v.back(out, *inputs)
+    _may_go_back(v, g)                              # as it was before?
     for k,a in zip(v.at, v.args):
         share,x = getattr(inputs[k], 'g', None), inputs[k]
         if _shape_of(share) != _shape_of(x) or share.dtype is not x.dtype: raise ShapeError(
@@ -104,10 +105,9 @@ def _shares_of(v, g):
 # %% ../nbs/17_tape.ipynb #17a00018
 def _may_go_back(v, g):
     "Refuse a way back through what was written into since, and one on which a speed is lost."
-    names = ['output', *(f'argument {k}' for k in range(len(v.inputs)))]
-    for name,now,then in zip(names, _versions_of([v.data, *v.inputs]), v.versions):
+    for k,(now,then) in enumerate(zip(_versions_of([v.data, *v.inputs]), v.versions)):
         if now != then: raise OrderError(
-            f'Var.backward: {name} of {v.name} changed in place since it was recorded; gradients '
+            f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place since it was recorded; gradients '
             'would mix old and new, so record it again first')
     if v.data.dim() == 0 and forward_ad.unpack_dual(g).tangent is not None:    # for hvp, below
         raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
@@ -148,18 +148,18 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
     own,wrt = _to_check(asked, None)
     def equations(t, grads):
-        for name in wrt: _adjoint(t, name, t.tensors[name], grads[name])
+        for name in wrt: _adjoint(t, name, t.tensors[name], grads[name], _size(t, grads))
     wide = {n: x.double() for n,x in own.items()}
     _check(asked, wide, wrt, torch.randn_like, verdict=equations, bare=True)
 
 # %% ../nbs/17_tape.ipynb #17a00063
-def _adjoint(t, name, x, g):
+def _adjoint(t, name, x, g, size):
     "The equation for one input, of which the trial `t` has found the gradient `g`."
     u,v = t.up, torch.randn_like(x)
     with forward_ad.dual_level():
         x.copy_(_moving(x.clone(), v))
         left,right = _speed(t.ahead()) * u, v * g
-    size = left.abs().sum() + right.abs().sum()
+    size += left.abs().sum() + right.abs().sum()
     if not (left.sum() - right.sum()).abs() <= 1e-12 * size: raise CheckError(
         f'check_adjoint: {name}.g is wrong: forwards {left.sum():.6g}, backwards {right.sum():.6g}')
 
@@ -171,7 +171,8 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
     """Hessian of `f` times a vector: forward mode through the way back of the tape.
 
     Raises `ValueError` for shapes that differ, and `TypeError` where a loss is not the end: the
-    gradient function of a loss takes what arrives at it for a constant."""
+    gradient function of a loss takes what arrives at it for a constant. What a `back` of your own
+    detaches counts as a constant, too."""
     if len(xs) != len(vs): raise ShapeError(f'hvp: vs has {len(vs)} tensors, want {len(xs)}')
     for k,(x,v) in enumerate(zip(xs, vs)): fits('hvp', f'x{k} ..., v{k} ...', x, v)
     with forward_ad.dual_level():

@@ -187,7 +187,7 @@ def _finite(loss, opt, epoch, step):
 
 def _all_finite(model, opt, epoch):
     "Refuse numbers that a step has made infinite."
-    for name,t in model.state().items():
+    for name,t in model.named_parameters():             # a mask may hold -inf
         if t.isfinite().all(): continue
         raise DivergenceError(f'fit: {name} is no longer finite after epoch {epoch}; a smaller lr '
                               f'than {opt.lr} may help')

@@ -84,6 +84,22 @@ def test_what_stands_before_out_may_be_given_by_name():
     check_grads(square, square_grad, inp=p)
     assert 'is wrong' in said(square, wrong_grad, inp=p)
 
+class Moved(Module):
+    "A way back that does to `.g`, or to a buffer, what it should not."
+    not_learned = 'mean'
+    def __init__(self, what): self.what, self.mean = what, torch.zeros(3)
+    def forward(self, inp): return inp * 2
+    def bwd(self, out, inp):
+        inp.g = out.g * 2
+        if self.what == 'buffer': self.mean += 1
+        if self.what == 'number': inp.g = 3.
+
+@pytest.mark.parametrize('what, says', [
+    ('', ''), ('buffer', 'backward wrote into mean'), ('number', 'inp.g is 3.0, want a tensor')])
+def test_what_a_way_back_may_not_do(what, says):
+    assert says in said(Moved(what), torch.randn(5, 3)) and bool(says) == bool(
+        said(Moved(what), torch.randn(5, 3)))
+
 class Chain(Module):
     def __init__(self, *layers): self.layers = layers
     def forward(self, inp):

@@ -232,6 +232,21 @@ def test_a_teachers_own_exercises(tmp_path):
     assert rows == {name: state for name, (_, state) in OWNS.items()}
     assert {*os.listdir(tmp_path)} == {'mine.py', 'a.csv', *(f'{n}.ipynb' for n in OWNS)}
 
+def test_a_kind_of_exercise_of_their_own(tmp_path):
+    (tmp_path/'mine.py').write_text(MINE.replace('import G', 'import Exercise, G') + """
+def inside(answer): return answer(2.)
+class Half(Exercise):
+    def run(self, answer, args, *more): return {'the result': torch.tensor(inside(answer))}
+@Half('A.2', lambda N, d, m: ())
+def half(x): return x / 2
+""")
+    book = written(tmp_path/'x.ipynb', "check('A.2', lambda x: .5 * x)")
+    assert run(tmp_path, book, '--exercises', 'mine.py').stdout.split()[-4] == 'done'
+    (tmp_path/'own').mkdir()
+    (tmp_path/'mine.py').rename(tmp_path/'own'/'random.py')
+    ran = run(tmp_path, book, '--exercises', 'own/random.py')
+    assert ran.returncode and 'random.py, which has the name of a module' in ran.stderr
+
 def test_the_packages_own_function_is_no_answer(tmp_path):
     code = """from importlib import import_module
 ours = import_module({!r})
@@ -264,6 +279,19 @@ grade._forget(None)
 print([n for n, r in refs.items() if r()])"""
     env = os.environ | dict(PYTHONHASHSEED=seed)
     assert subprocess.check_output([sys.executable, '-c', code], text=True, env=env) == '[]\n'
+
+def test_no_exercise_needs_what_a_child_has_lost(tmp_path):
+    "Untouched, each is open or of the wrong kind, and nothing is raised; and one by its output."
+    cells = [f'def f(*args): ...\ncheck({n!r}, {"..." if isinstance(ex, Paper) else "f"})'
+             for n, ex in slips.load().items()]
+    found = grade(written(tmp_path/'x.ipynb', *cells), 60)
+    assert found.keys() == slips.load().keys()
+    assert not {n: v for n, v in found.items() if v.state not in ('not written yet', 'not yet')
+                or re.search('NameError|LookupError', v.text)}
+    f = 'def f(inp, out): inp.g = out.g * (1 - {})\ncheck("08.2", f)'
+    for how, state in ('out**2', 'done'), ('inp.tanh()**2', 'not yet'), ('out', 'not yet'):
+        verdict = grade(written(tmp_path/'x.ipynb', f.format(how)))['08.2']
+        assert verdict.state == state and ('once more' in verdict.text) == ('inp' in how)
 
 def test_what_is_answered_on_paper(tmp_path):
     "In a child, which has no solutions: all the right ones, a wrong one, and an open one."

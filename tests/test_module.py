@@ -487,3 +487,48 @@ def test_clear_of_a_copy():
     other.clear()
     assert [p.g for p in other.parameters()] == [None, None] and other.layers[0].out is None
     assert all(p.g is not None for p in model.parameters()) and model.layers[0].out is not None
+
+# ---- layers of one's own that go wrong in a Model
+
+class Bare(Module):
+    "What comes in, or the larger of it and a mask that is infinite by nature."
+    not_learned = 'mask', 'held'
+    def __init__(self, back, *held):
+        self.back, self.mask, self.held = back, torch.full((3,), -torch.inf), [*held]
+    def forward(self, inp): return torch.maximum(inp, self.mask)
+    def bwd(self, out, inp): self.back(self, out, inp)
+
+def right(self, out, inp): inp.g = out.g.clone()
+def spoils(self, out, inp): inp.g = inp.mul_(2) * 0 + out.g
+def returns(self, out, inp): return out.g
+
+def bare(*how): return Model([lin_of(4, 3), Bare(*how), lin_of(3, 2)], CrossEntropy())
+DATA = torch.randn(6, 4), torch.randint(2, (6,))
+
+def test_a_buffer_may_be_infinite_and_a_parameter_may_not():
+    model = bare(right)
+    fit(model, SGD(model.parameters(), .1), DATA, 1, progress=False)
+    model.layers[0].w[0] = torch.inf
+    with pytest.raises(DivergenceError):
+        fit(model, SGD(model.parameters(), .1), DATA, 1, progress=False)
+
+def test_a_sublayer_that_is_not_learned():
+    model = bare(right, lin_of(2, 2))
+    assert len(model.layers[1].named_buffers()) == 3 and not model.layers[1].parameters()
+    model(*DATA)
+    assert len(model.parameters()) == 4
+
+@pytest.mark.parametrize('back, error, says', [
+    (spoils, OrderError, 'changed in place'), (returns, UpstreamError, 'Bare|lin_grad')])
+def test_a_wrong_way_back_is_named(back, error, says):
+    model = bare(back)
+    model(*DATA)
+    with pytest.raises(error, match=says): model.backward()
+
+def test_who_reads_a_gradient_that_nobody_wrote():
+    class Own(Bare):
+        def bwd(self, out, inp): inp.g = out.g * 2
+    model = Model([lin_of(4, 3), Own(right), Bare(returns), lin_of(3, 2)], CrossEntropy())
+    model(*DATA)
+    with pytest.raises(UpstreamError, match='Own: nothing has arrived in out.g .6, 3.'):
+        model.backward()

@@ -1,5 +1,5 @@
 "The search finds the line of the one thing that is wrong, and leaves no trace."
-import itertools, linecache, sys
+import ast, itertools, linecache, sys
 import pytest, torch
 from backprop_nb import exercises  # noqa: F401, it enters the exercises
 from backprop_nb.checker import diagnose
@@ -129,3 +129,12 @@ def test_every_edit_is_python_and_differs_from_the_others(code):
     assert len(edits) > 50 and len({e.code for e in edits} | {code}) == len(edits) + 1
     for e in edits: compile(e.code, '', 'exec')
     assert all(1 <= e.line <= 3 for e in edits)
+
+def test_a_tree_to_which_a_traceback_has_added(request):
+    "IPython's tracebacks write `parent` into nodes, and `Load()` is one for all of Python."
+    tree = ast.parse('x')
+    ctx = tree.body[0].value.ctx
+    ctx.parent = tree
+    request.addfinalizer(lambda: vars(ctx).pop('parent'))
+    assert found('def f(x):\n    y = x * x\n    return y - 1') == (
+        'line 3 of your function: an operator')

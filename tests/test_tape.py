@@ -138,6 +138,24 @@ def test_a_share_of_the_pass_before_is_none():
     with pytest.raises(ShapeError, match='of torch.float64'): v.backward(up)
     assert torch.equal(a.g, up)
 
+def test_a_way_back_that_writes_into_what_came_in():
+    a = Var(double(3))
+    v = record(torch.clone, a, back=lambda out, x: setattr(x, 'g', x.mul_(2) * out.g))
+    with pytest.raises(OrderError, match='argument 0 of clone changed in place'):
+        v.backward(double(3))
+
+def test_a_gradient_that_is_zero_by_nature(monkeypatch):
+    "A bias before a batch norm: forwards and backwards only rounding is left."
+    for k in range(10):
+        torch.manual_seed(k)
+        model = Model([*mlp(4, 3), BatchNorm(3), Lin(torch.randn(3, 2), torch.randn(2))], Mse())
+        check_adjoint(model, double(6, 4), double(6, 2))
+    right = model.layers[0].bwd
+    def wrong(out, inp): right(out, inp); model.layers[0].b.g += 1e-9
+    monkeypatch.setattr(model.layers[0], 'bwd', wrong)
+    with pytest.raises(CheckError, match='layers.0.b.g is wrong'):
+        check_adjoint(model, double(6, 4), double(6, 2))
+
 def test_a_tensor_that_gets_other_memory_is_seen_as_it_was():
     w = torch.tensor([2.])
     W = Var(w)

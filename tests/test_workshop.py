@@ -210,6 +210,24 @@ def test_working_copies(tmp_path, capsys):
     assert work.copy(tmp_path) == (['00_a'], []) and mine('00_a').read_text() == 'new'
     assert mine('00_mine').read_text() == 'my answers'
 
+@pytest.mark.parametrize('damage', ['', '{"a', '[]', None])
+def test_a_lost_note_of_the_copies_is_begun_anew(tmp_path, damage):
+    (tmp_path/'nbs').mkdir()
+    course, note = tmp_path/'nbs'/'00_a.ipynb', tmp_path/'work'/'.copied.json'
+    course.write_text('old')
+    work.copy(tmp_path)
+    note.unlink() if damage is None else note.write_text(damage)
+    assert work.copy(tmp_path) == ([], [])
+    course.write_text('new')
+    assert work.copy(tmp_path) == ([], ['00_a'])
+
+def test_no_half_of_a_notebook_is_left(tmp_path):
+    with pytest.raises(TypeError): work.create(tmp_path/'x', 'not bytes')
+    assert not (tmp_path/'x').exists()
+    work.create(tmp_path/'x', b'mine')
+    with pytest.raises(FileExistsError): work.create(tmp_path/'x', b'other')
+    assert (tmp_path/'x').read_bytes() == b'mine'
+
 def test_git_leaves_the_working_copies_alone():
     said = subprocess.run(['git', 'check-ignore', 'work/04_relu.ipynb'], cwd=ROOT,
                           capture_output=True, text=True)

@@ -7,21 +7,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+def create(path, data):
+    "A new file with this in it, or none at all; x: not even one that came this moment is lost."
+    with open(path, 'xb') as f:
+        try: f.write(data); f.flush()
+        except BaseException: path.unlink(); raise
+
+def noted(note) -> dict:
+    "What the note says; nothing, where it is not there or damaged."
+    try: seen = json.loads(note.read_text())
+    except (OSError, ValueError): return {}
+    return seen if isinstance(seen, dict) else {}
+
 def copy(root=ROOT) -> tuple:
     "Copy what is lacking into work/; the names of what is new there, and of what has a newer one."
     work = Path(root)/'work'
     note = work/'.copied.json'  # of each notebook the checksum that it had when it was copied
     work.mkdir(exist_ok=True)
-    seen = json.loads(note.read_text()) if note.exists() else {}
-    new, newer = [], []
+    seen, new, newer = noted(note), [], []
     for p in sorted((Path(root)/'nbs').glob('*.ipynb')):
         data, mine = p.read_bytes(), work/p.name
         now = hashlib.sha256(data).hexdigest()
         if not mine.exists():
-            with open(mine, 'xb') as f: f.write(data)  # x: not even one that came this moment
+            create(mine, data)
             seen[p.name] = now
             new.append(p.stem)
-        elif seen.get(p.name, now) != now: newer.append(p.stem)
+        elif seen.setdefault(p.name, now) != now: newer.append(p.stem)
     note.write_text(json.dumps(seen, indent=1))
     return new, newer
 

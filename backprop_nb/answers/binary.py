@@ -42,8 +42,8 @@ class _ByOutput(Gradient):
     def run(self, answer, args, *up):
         with _Called() as called: got = super().run(answer, args, *up)
         again = {'exp', 'expm1', 'tanh', 'sigmoid', 'cosh', 'sinh'} & {*called.names[1:]}
-        want = super().run(self.solution, args, *up)
-        if again and _close(got.get('inp.g', ''), want['inp.g']):
+        out,back = torch.func.vjp(self.forward, *args)
+        if again and _close(got.get('inp.g', ''), back(up[0](out))[0]):
             raise Slip('odd', f'{min(again)} is computed once more; out is enough for the slope')
         return got
 

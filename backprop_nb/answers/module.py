@@ -32,7 +32,8 @@ def _second_backward():
 # %% ../../nbs/answers_07_module.ipynb #da547fb0
 def _own(answer):
     "The names that the answer's own Module knows: in chapter 07 it is the notebook's."
-    own = [c for c in getattr(answer, '__mro__', ()) if c.__name__ == 'Module'] or [Module]
+    own = [c for c in getattr(answer, '__mro__', ()) if c.__name__ == 'Module'
+           and hasattr(c, 'backward')] or [Module]
     return own[0].backward.__globals__
 
 def _made(answer, *args):
