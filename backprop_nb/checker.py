@@ -51,6 +51,7 @@ def _open_books():
     own = {**EXERCISES}
     while _BOOKS: _BOOKS.pop()()
     EXERCISES.update(own)
+    for name,ex in own.items(): vars(ex).update(_TEXTS.get(name, {}))
 
 # %% ../nbs/checker.ipynb #instead1
 def _aim(s):

@@ -29,14 +29,14 @@ def _title(label, pred):
     if label is None or pred is None: return f'{label if pred is None else pred:g}', '#444444'
     return (f'{pred:g}', '#0072B2') if pred == label else (f'{pred:g} (is {label:g})', '#D55E00')
 
-def _shown(name, t):
+def _for_show(name, t):
     with suppress(RuntimeError, TypeError, ValueError): t = torch.as_tensor(t)
     _dense('show_digits', name, t)
     return t.detach().cpu()
 
 def _titled(x, y, pred):
     "Digits (N, 28, 28) on the CPU and the titles above them, None where there are no labels."
-    x, y, pred = [None if t is None and name != 'x' else _shown(name, t)
+    x, y, pred = [None if t is None and name != 'x' else _for_show(name, t)
                   for name, t in (('x', x), ('y', y), ('pred', pred))]
     if x.shape[1:] not in ((784,), (28, 28)) or len(x) > 1000:
         raise ShapeError(f'show_digits: x has shape {tuple(x.shape)}, want (N, 784) or '

@@ -84,7 +84,7 @@ def places(node, function='', scope=None):
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         function = f'{function}.{node.name}'.strip('.')
     if scope is None and isinstance(node, (ast.FunctionDef, ast.Lambda)): scope = Scope(node)
-    for field,value in [*ast.iter_fields(node)]:    # not all of vars: IPython's tracebacks add to it
+    for field,value in [*ast.iter_fields(node)]:    # vars may hold more, in IPython
         if field in ('annotation', 'returns'): continue
         many = isinstance(value, list)
         for k,x in enumerate(value) if many else [(field, value)]:

@@ -172,8 +172,8 @@ def _forth_through(layers, x):
 def _back_through(layers, g):
     "Hand `g` to the last layer; the gradient arrives at what came into the first one."
     if layers[-1].out is None:
-        raise OrderError(f'{type(layers[-1]).__name__}: what it remembered has been used on the way '
-                         'back; go forward again first')
+        raise OrderError(f'{type(layers[-1]).__name__}: what it remembered has been used on the '
+                         'way back; go forward again first')
     layers[-1].out.g = g
     for layer in reversed(layers):
         layer.backward()

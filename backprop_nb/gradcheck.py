@@ -40,7 +40,8 @@ def numeric_grad(f, # function of one tensor that returns one number
     Raises `TypeError` for integers, `ValueError` for h <= 0 and where `f` returns many numbers."""
     if not isinstance(x, Tensor): raise DtypeError(f'numeric_grad: x is {x!r:.40}, want a tensor')
     if not x.is_floating_point(): raise DtypeError(f'numeric_grad: x is {x.dtype}, want a float')
-    h = torch.finfo(x.dtype).eps ** (1/3) if h is None else _number('numeric_grad: h', h, -torch.inf)
+    if h is None: h = torch.finfo(x.dtype).eps ** (1/3)
+    h = _number('numeric_grad: h', h, -torch.inf)
     if not h > 0: raise RangeError(f'numeric_grad: h is {h}, want a step above 0')
     g = torch.zeros_like(x)
     for at in itertools.product(*map(range, x.shape)):

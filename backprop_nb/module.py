@@ -201,7 +201,7 @@ def _sound(module):
                              f'argument {k}, want {_shape_of(t)}')
 
 def _given_once(module):
-    "Refuse a tensor in two places that both get a gradient; a loss takes its targets for constants."
+    "Refuse a tensor in two places that both get a gradient; for a loss targets are constants."
     if getattr(module.out, 'ndim', 0) == 0: return
     floats = [t for t in module.args if isinstance(t, Tensor) and t.is_floating_point()]
     if len({*map(id, floats)}) < len(floats):
@@ -306,8 +306,8 @@ def _once_each(who, layers):
 def _settle(model):
     "Look through layers that are new: are they fit, and where does what is learned begin?"
     if not isinstance(model.layers, (list, tuple)):
-        raise ArgumentError(f'Model: layers is of type {type(model.layers).__name__}, want a list of '
-                            'Modules')
+        raise ArgumentError(f'Model: layers is of type {type(model.layers).__name__}, want a list '
+                            'of Modules')
     _once_each('Model', (*model.layers, model.loss))
     model.layers = tuple(model.layers)
     model._settled,model._places = (model.layers, model.loss), None

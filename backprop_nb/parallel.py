@@ -191,7 +191,7 @@ class Sharded:
             raise DtypeError('Sharded: params have several dtypes, want one')
         self.size = -(-sum(p.numel() for p in self.params) // ranks)        # rounded up
         self.piece = _end_to_end(self.params, self.size)[rank].clone()
-        self.opt = _made(make, self.piece, settings)
+        self.opt = _of_ours(make, self.piece, settings)
     def step(self, n:int)->None:
         "Sum the gradients, each a mean over `n` examples (0: none); step a piece; hand all round."
         n,rank = _whole('Sharded: n', n), place()[0]
@@ -225,6 +225,6 @@ def _gathered(piece):
     with _with_others('Sharded'): dist.all_gather(pieces, piece)
     return torch.cat(pieces)
 
-def _made(make, piece, settings):
+def _of_ours(make, piece, settings):
     if isinstance(make, type) and issubclass(make, _Optimizer): return make([piece], **settings)
     raise ArgumentError(f'Sharded: make is {make!r:.60}, want SGD, Adam or AdamW')

@@ -107,8 +107,8 @@ def _may_go_back(v, g):
     "Refuse a way back through what was written into since, and one on which a speed is lost."
     for k,(now,then) in enumerate(zip(_versions_of([v.data, *v.inputs]), v.versions)):
         if now != then: raise OrderError(
-            f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place since it was recorded; gradients '
-            'would mix old and new, so record it again first')
+            f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place '
+            'since it was recorded; gradients would mix old and new, so record it again first')
     if v.data.dim() == 0 and forward_ad.unpack_dual(g).tangent is not None:    # for hvp, below
         raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
 
@@ -203,8 +203,8 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
             torch.set_rng_state(state)
             torch.cuda.set_rng_state_all(gpus)
             own,again,used = _run_alone(f, args, inputs)
-        off,size = [t.nan_to_num().abs() for t in (again.data - out, out)]
-        if used != leaves or off.numel() and off.max() > 1e-3 * size.max(): raise CheckError(
+        def most(t): return t.nan_to_num().abs().max() if t.numel() else 0.
+        if used != leaves or most(again.data - out) > 1e-3 * most(out): raise CheckError(
             f'checkpoint: {_called(f)} gives other numbers, or uses other leaves, the second time')
         g = _arrived_at(again, out.g)
         for v,x in zip([*own, *leaves], inputs):

@@ -92,8 +92,8 @@ def _unfit(me, params, grads, used, versions):
                              f'{tuple(p.shape)}, {p.dtype}')
         if g.layout is not p.layout or g.device != p.device or p.requires_grad or g.requires_grad:
             raise DtypeError(f'{me}: params[{k}].g is {g.layout} on {g.device} with requires_grad='
-                             f'{g.requires_grad}, want {p.layout} on {p.device}, and neither it nor '
-                             'the parameter watched by autograd')
+                             f'{g.requires_grad}, want {p.layout} on {p.device}, and neither that '
+                             'nor the parameter watched by autograd')
         if used[k] and g is used[k]() and _versions([g]) == versions[k:k + 1]:
             raise OrderError(f'{me}: params[{k}].g has been used by the step before; run backward '
                              'first (or go the same way again with a clone of it)')
@@ -120,8 +120,8 @@ class _Optimizer:
         grads = [getattr(p, 'g', None) for p in self.params]
         for p,g,old in () if _compiling() else zip(self.params, grads, self._used):
             if not (isinstance(g, Tensor) and g.shape == p.shape and g.dtype is p.dtype
-                    and g.layout is p.layout and g.get_device() == p.get_device()
-                    and not (g.is_meta or p.requires_grad or g.requires_grad or old and g is old())):
+                    and g.layout is p.layout and g.get_device() == p.get_device() and not (
+                    g.is_meta or g.requires_grad or p.requires_grad or old and old() is g)):
                 _unfit(type(self).__name__, self.params, grads, self._used, self._then)
         self.t += 1
         self.update(grads)

@@ -389,7 +389,7 @@ def test_what_a_gpt_wrote_stands_beside_the_pictures(tab, address):
     beside, below = sides(1280), sides(390)
     assert beside[0] > 0 > beside[1] and below[1] > 0 > below[0]
     lines = tab.locator('.results pre').inner_text().strip().split('\n')
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert tab.locator('.results pre').evaluate('e => e.scrollWidth <= e.clientWidth')
 
 ICONS = """es => es.filter(e => e.offsetParent).map(e => {
