@@ -265,6 +265,7 @@ def _floats(asked, values):
     xs = tuple(x for n,x in inputs.items() if n not in asked.keywords)
     return inputs, xs, {n: inputs[n] for n in asked.keywords}
 
+# %% ../nbs/02_gradcheck.ipynb #3cbbadd0
 def _other_dtype(who, values, error):
     "Say so where `forward` mixes in something of another dtype, which nothing has made float64."
     said,own = f'{error}', {x.dtype for x in values.values()}

@@ -81,8 +81,8 @@ def test_a_model_that_has_been_called_is_checked_like_a_fresh_one():
 def test_what_stands_before_out_may_be_given_by_name():
     p, y = torch.randn(5, 3), torch.randn(5, 3)
     check_grads(mse, mse_grad, p, targ=y)
-    check_grads(square, square_grad, inp=p)
-    assert 'is wrong' in said(square, wrong_grad, inp=p)
+    check_grads(lambda inp: inp**2, square_grad, inp=p)
+    assert 'is wrong' in said(lambda inp: inp**2, wrong_grad, inp=p)
 
 class Moved(Module):
     "A way back that does to `.g`, or to a buffer, what it should not."
