@@ -185,10 +185,11 @@ def _finite(loss, opt, epoch, step):
     raise DivergenceError(f'fit: the loss is {loss} in epoch {epoch}, step {step}; ' + (
         'look at the data' if first else f'a smaller lr than {opt.lr} may help'))
 
-def _all_finite(model, opt, epoch):
-    "Refuse numbers that a step has made infinite."
-    for name,t in model.named_parameters():             # a mask may hold -inf
-        if t.isfinite().all(): continue
+def _finite_ones(model): return {n for n,t in model.state().items() if t.isfinite().all()}
+
+def _all_finite(model, opt, epoch, before):
+    "Refuse numbers that a step has made infinite; a mask may hold -inf from the start."
+    for name in sorted(before - _finite_ones(model)):
         raise DivergenceError(f'fit: {name} is no longer finite after epoch {epoch}; a smaller lr '
                               f'than {opt.lr} may help')
 
@@ -325,11 +326,12 @@ def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar, com
     both = _both_ways(model, compile)
     for epoch in range(len(history), len(history) + epochs):
         kept,t = [x.clone() for x in _all_tensors(model, opt)], (opt.t, opt.lr)
+        finite = _finite_ones(model)
         try:
             order = _order(len(x), seed, epoch).to(x.device)
             model.train()
             loss = _epoch(both, opt, x, y, order, batch_size, epoch + 1, bar)
-            _all_finite(model, opt, epoch + 1)
+            _all_finite(model, opt, epoch + 1, finite)
             row = (loss, *(_evaluate('fit: valid', model, *valid) if valid else (None, None)))
             if valid: _finite(row[1], opt, epoch + 1, 'validation')
             bar.set_description(f'epoch {epoch + 1}, loss {loss:.3f}')
