@@ -229,7 +229,7 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
 class BatchNorm(Module):
     """Mean 0 and spread 1 for each channel of (N, C, ...), then factors and shifts.
 
-    In training by the batch, which moves running ones (var over n - 1); in evaluation by them."""
+    In training by the batch, which moves a running mean and variance (of n - 1); else by these."""
     not_learned = 'mean', 'var'
     def __init__(self, C:int, # channels, or features
                  eps:float=1e-5, # keeps the divisor from 0
