@@ -578,6 +578,16 @@ def test_an_answer_belongs_to_its_question(page):
     assert chosen(page) == 'x[0]' and page.locator('#play-graph .lit').count() == 0
     assert_shows(page, start(page))
 
+def test_what_is_no_number_costs_no_try(page):
+    begin(page, 2)
+    answer = task(page).get_by_role('textbox')
+    for words in 'four', '4 weights', ' ':
+        answer.fill(words)
+        answer.press('Enter')
+        assert task(page).get_by_role('status').inner_text().startswith('A number')
+        assert not task(page).locator('.answer').is_visible()
+    assert say(page, '4') == 'Right: 4'
+
 def test_through_all_of_them_by_keyboard(page):
     "A wrong answer is told as such and once only; Next goes on, and at the end all is as before."
     page.locator('#five-things-to-try [aria-label^="1:"]').press('Enter')

@@ -424,6 +424,23 @@ def test_padding_there_and_back(opened):
     assert state(page, 'conv')['out.g'][0][0] == 2.5
     assert_shows(page, 'conv')
 
+def test_all_that_has_arrived_goes_to_0(opened):
+    "What waits in the border for its place, too."
+    page = opened('conv')
+    page.click('#play-clear')
+    page.locator('#play-padding').press('Space')
+    assert {x for row in state(page, 'conv')['out.g'] for x in row} == {0}
+    assert text(page, 'loss') == 'L = 0'
+    page.click('#play-reset')
+    page.locator('#play-padding').press('Space')
+    assert state(page, 'conv')['out.g'][0][0] == -2
+
+@pytest.mark.parametrize('name', ['play', 'play_attention', 'play_conv'])
+def test_going_back_leaves_no_control_as_it_was(name):
+    "The page starts anew then, and a browser would fill in what stood there, but for this."
+    controls = re.findall(r'<(?:select|input type="checkbox").*?>', (SITE/f'{name}.md').read_text('utf-8'))
+    assert controls and [c for c in controls if 'autocomplete="off"' not in c] == []
+
 def test_five_things_to_try_with_convolution(opened):
     "What the page promises comes about, with the numbers that it tells."
     page, see = opened('conv'), lambda n, k=1: number(shown(page)[n][k])

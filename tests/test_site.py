@@ -289,7 +289,19 @@ ASKED = {
     'dropout': '12', 'embedding': '13', 'lstm': '14', 'vanishing gradients': '14',
     'two moons': '01', 'check_grads': '02', 'Module': '07', 'forward_and_backward': '06',
     'attention backward': '15', 'gpt': '16', 'checkpoint': '17',
-    'loss scaling': '18', 'roofline': '18'}
+    'loss scaling': '18', 'roofline': '18',
+    # words that no page has, has otherwise, or has not all of
+    'softmaxx': '09', 'convolusion': '11', 'back propagation': 'in', 'allreduce': '19',
+    'batch normalisation': '12', 'l2 regularization': '10', 'BPTT': '14', 'why divide by sqrt d': '15',
+    'numerically stable softmax': '08'}
+PLACES = {  # what defines a name, and the entry that a message names
+    'mse_grad': '03_mse.html#def-mse_grad', 'bce_with_logits()': '08_binary.html#def-bce_with_logits',
+    'Var': '17_tape.html#def-Var', 'check': 'exercises.html', 'relu': '04_relu.html',
+    'clinic: upstream': 'clinic.html#upstream',
+    'CheckError: inp.g is wrong at [0, 0]: backward gives -4.58859, finite differences -2.2943 '
+    '(relative error 0.5) (clinic: checks)': 'clinic.html#checks',
+    'RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)':
+        'clinic.html#the-transpose'}
 
 def results(tab, address, query):
     "[(address, title, snippet)] of what a search finds."
@@ -308,6 +320,10 @@ def test_search_finds_the_chapter_first(tab, address):
         said = ' '.join(f'{title} {text}' for _, title, text in r)
         assert not re.search(r'\\\w|\$|\\\(|Show the|Open in Colab|Report it|Contents', said)
     assert results(tab, address, 'xyzzy') == []
+
+def test_search_finds_the_place(tab, address):
+    found = {q: results(tab, address, q)[0][0] for q in PLACES}
+    assert found == PLACES
 
 def test_what_is_done_is_kept(tab, address):
     "A box that is ticked in a chapter is ticked on the page of exercises, and after a reload."
@@ -422,6 +438,14 @@ def test_on_paper(tab, address):
     for gone in 'p.run', '.tell', '.bd-sidebar-primary', 'label.done':
         assert not tab.locator(gone).first.is_visible(), gone
     assert tab.locator('#check-it div.highlight').first.is_visible()
+
+def test_paper_is_light(tab, address):
+    "On a dark screen, too, and afterwards the screen is as it was."
+    tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    seen = [tab.evaluate(f"dispatchEvent(new Event('{e}')), document.documentElement.dataset.theme")
+            for e in ('beforeprint', 'afterprint')]
+    assert seen == ['light', 'dark']
 
 def test_dark_mode(tab, address):
     "The switch makes the paper darker than the ink, and the next page remembers it."

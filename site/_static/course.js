@@ -62,9 +62,15 @@ const stops = new ResizeObserver(seen => {
   }
 });
 
+// On paper it is always light.
+const theme = document.documentElement.dataset;
+let onScreen;
+window.addEventListener('beforeprint', () => { onScreen = theme.theme; theme.theme = 'light'; });
+window.addEventListener('afterprint', () => { theme.theme = onScreen; });
+
 // What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
 const done = {
-  read() { try { return JSON.parse(localStorage.getItem('done')) ?? {}; } catch { return {}; } },
+  read() { try { return { ...JSON.parse(localStorage.getItem('done')) }; } catch { return {}; } },
   write(all) { try { localStorage.setItem('done', JSON.stringify(all)); } catch { /* it keeps nothing */ } },
   show() {
     const all = this.read(), boxes = [...document.querySelectorAll('input[data-done]')];

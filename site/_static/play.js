@@ -427,8 +427,12 @@ function open(k) {
 }
 
 function answer(k, right, said) {
-  const li = items[k], ok = said === right || Number(said.replace(',', '.')) === Number(right)
+  const li = items[k], number = Number(said.replace(',', '.')), ok = said === right || number === Number(right)
   if (!li.querySelector('.answer').hidden) return
+  if (!ok && !Number.isNaN(Number(right)) && (!said.trim() || Number.isNaN(number))) {
+    li.querySelector('[role=status]').textContent = 'A number in digits, please.'
+    return
+  }
   li.querySelector('[role=status]').textContent = `${ok ? 'Right' : 'Not so'}: ${right}`
   li.querySelector('.answer').hidden = false
   for (const b of li.querySelectorAll('.choices button'))

@@ -87,5 +87,7 @@ function lights(n, list, cell) {
 const page = tablesPage({start: START, chosen: 'x[2,2]', tables, forward, backward, terms, lights})
 $('padding').addEventListener('change', () =>
   page.renew(padded(page.state(), Number($('padding').checked))))
+$('clear').addEventListener('click', () =>   // of the border, too
+  page.renew({rim: START.x.map(row => row.map(() => 0))}))
 $('reset').addEventListener('click', () => { $('padding').checked = false })
 })()
