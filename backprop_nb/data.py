@@ -162,8 +162,8 @@ def _files_in(folder):
 # %% ../nbs/01_data.ipynb #bb8387b4
 def _download(folder):
     "Fetch MNIST into a folder by torchvision, which shows a progress bar."
-    from torchvision import datasets
     try:
+        from torchvision import datasets
         raw = folder/'MNIST'/'raw'
         raw.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as own:

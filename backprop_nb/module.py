@@ -244,7 +244,7 @@ class Module(_Watcher):
     `bwd` reads `out.g` (a loss: `upstream(out)`) and overwrites `.g` of arguments and parameters:
     one call, one `backward`. Where `self.input_grad` is False it may leave out the input's."""
     input_grad,args,out = True,None,None
-    def __call__(self, *args):
+    def __call__(self, *args)->Tensor:
         "Run `forward`, and remember arguments and output for `backward`."
         self._note(*args, self._run(*args))
         return self.out
@@ -259,8 +259,8 @@ class Module(_Watcher):
         except AttributeError as e: _nothing_came(self, e); raise
         finally: del self.input_grad                # back to the True of the class
         _sound(self)
-    def forward(self, *args): raise MethodError(f'{type(self).__name__}.forward')
-    def bwd(self, out, *args): raise MethodError(f'{type(self).__name__}.bwd')
+    def forward(self, *args, **kwargs): raise MethodError(f'{type(self).__name__}.forward')
+    def bwd(self, out, *args, **kwargs): raise MethodError(f'{type(self).__name__}.bwd')
 
 # %% ../nbs/07_module.ipynb #09e48ad2
 class Relu(Module):
@@ -374,7 +374,7 @@ class _Layered(Module):
 # %% ../nbs/07_module.ipynb #1970fe3b
 class Model(_Layered):
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
-    def __init__(self, layers:list, # `Module`s in the order of the forward pass
+    def __init__(self, layers:list|tuple, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss; _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:

@@ -194,7 +194,8 @@ def _shared(tensors):
     same = {}
     for k,t in enumerate(tensors):
         if t.numel() == 0: continue
-        for j in (before := same.setdefault(t.untyped_storage().data_ptr(), [])):
+        lies = t.untyped_storage().data_ptr() or id(t)          # on meta there is no memory
+        for j in (before := same.setdefault(lies, [])):
             if t is tensors[j] or torch.isin(_places(t), _places(tensors[j])).any(): return j, k
         before.append(k)
 
@@ -246,6 +247,11 @@ class Draw:
         return torch.randint(self.size(classes), self.shape(axes), device=self.how['device'])
 
 # %% ../nbs/operation.ipynb #d0ceb0d3
+def _run_back(backward, out, *inputs):
+    "Run a gradient function, `out` in its place: where that is its name for it, or first."
+    at = next((k for k,n in enumerate(inspect.signature(backward).parameters) if n == 'out'), 0)
+    backward(*inputs[:at], out, *inputs[at:])
+
 def _back_names(op):
     "The parameters of the gradient function of a record; refuses one without a place for `out`."
     names = [*inspect.signature(op.backward).parameters] if callable(op.backward) else []
@@ -276,8 +282,7 @@ class Op:
                 and isinstance(x, Tensor) and x.is_floating_point()]
     def back(self, out, *inputs)->None:
         "Run the gradient function, `out` in its place: second, or last in a loss."
-        at = _back_names(self).index('out')
-        self.backward(*inputs[:at], out, *inputs[at:])
+        _run_back(self.backward, out, *inputs)
 
 # %% ../nbs/operation.ipynb #d194a7d1
 def by_hand(op:Op, # the operation

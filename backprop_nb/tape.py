@@ -11,12 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from .clinic import (ArgumentError, CheckError, DtypeError, OrderError, ReuseError,
-                                ShapeError)
+from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
 from .gradcheck import _check, _equal, _size, _to_check, _what_is_asked, upstream
 from .graph import _clock, _nodes
 from .module import _shape_of, _versions_of
-from .operation import OPS, fits
+from .operation import OPS, _run_back, fits
 
 # %% ../nbs/17_tape.ipynb #17a00009
 class Var:
@@ -32,7 +31,7 @@ class Var:
 # %% ../nbs/17_tape.ipynb #17a00011
 def record(f:Callable, # an operation of the package, or any function with its own `back`
            *args, # what `f` takes; a `Var` gets a gradient, anything else is a constant
-           back:Callable|None=None, # back(out, *args) reads `out.g`, writes `.g`; default: by OPS
+           back:Callable|None=None, # takes args and `out`, by this name or first; default: by OPS
           )->Var:
     """f(*args), with a note of what went in, what came out, and how to go back.
 
@@ -40,7 +39,7 @@ def record(f:Callable, # an operation of the package, or any function with its o
     tensor of floats, and what `f` raises."""
     name,held = _called(f), {k: a for k,a in enumerate(args) if isinstance(a, Var)}
     if not held: raise ArgumentError(f'record: no argument of {name} is a Var, want one')
-    if back is None: back = next((op.back for op in OPS.values() if op.forward is f), None)
+    if back is None: back = next((op.backward for op in OPS.values() if op.forward is f), None)
     if back is None: raise ArgumentError(f'record: no gradient of {name} is known, want back=...')
     if not callable(back): raise ArgumentError(f'record: back is {back!r:.40}, want a function')
     inputs = [_view(a.data if isinstance(a, Var) else a) for a in args]
@@ -52,20 +51,20 @@ def record(f:Callable, # an operation of the package, or any function with its o
     return v
 
 def _view(x): return x.view_as(x) if isinstance(x, Tensor) else x
-def _called(f): return getattr(f, '__name__', f'{f!r:.40}')
+def _called(f): return getattr(f, '__name__', f'{f!r:.40}').lstrip('_')
 
 # %% ../nbs/17_tape.ipynb #17a00014
 def _plus(a, b):
     fits('Var: +', 'a ..., b ...', a, b)
     return a + b
 def _plus_back(out, a, b): a.g,b.g = out.g.clone(), out.g.clone()
-Var.__add__ = lambda a, b: record(_plus, a, b, back=_plus_back)
+Var.__add__ = Var.__radd__ = lambda a, b: record(_plus, a, b, back=_plus_back)
 
 def _times(a, b):
     fits('Var: *', 'a ..., b ...', a, b)
     return a * b
 def _times_back(out, a, b): a.g,b.g = out.g * b, out.g * a
-Var.__mul__ = lambda a, b: record(_times, a, b, back=_times_back)
+Var.__mul__ = Var.__rmul__ = lambda a, b: record(_times, a, b, back=_times_back)
 
 # %% ../nbs/17_tape.ipynb #17a00016
 def _arrived_at(out, g):
@@ -93,7 +92,7 @@ def _shares_of(v, g):
     _may_go_back(v, g)
     out,*inputs = map(_view, [v.data, *v.inputs])
     vars(out).update(vars(v.data), g=g)             # with what an lstm keeps there
-    v.back(out, *inputs)
+    _run_back(v.back, out, *inputs)
     _may_go_back(v, g)                              # as it was before?
     for k,a in zip(v.at, v.args):
         share,x = getattr(inputs[k], 'g', None), inputs[k]
@@ -109,7 +108,8 @@ def _may_go_back(v, g):
         if now != then: raise OrderError(
             f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place '
             'since it was recorded; gradients would mix old and new, so record it again first')
-    if v.data.dim() == 0 and forward_ad.unpack_dual(g).tangent is not None:    # for hvp, below
+    linear = v.data.dim() or v.back in (_plus_back, _times_back)            # for hvp, below
+    if not linear and forward_ad.unpack_dual(g).tangent is not None:
         raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
 
 # %% ../nbs/17_tape.ipynb #17a00040
@@ -128,13 +128,13 @@ def _moving(x, v):
     "`x` as a dual number, which moves with the speed `v`."
     with warnings.catch_warnings():                 # about how torch loads its own rules
         warnings.simplefilter('ignore', FutureWarning)
-        return forward_ad.make_dual(x, v)
+        return forward_ad.make_dual(x.clone(), v.clone())
 
 def _speed(t):
-    found = forward_ad.unpack_dual(t).tangent
-    return torch.zeros_like(t) if found is None else found
+    return torch.zeros_like(t) if (v := forward_ad.unpack_dual(t).tangent) is None else v
 
 # %% ../nbs/17_tape.ipynb #17a00062
+@torch.inference_mode(False)
 def check_adjoint(forward, # function of the inputs that returns one float tensor; or a module
                   backward=None, # its gradient, as `check_grads` takes it
                   *inputs, # arguments of `forward`; float tensors are checked in float64
@@ -157,7 +157,7 @@ def _adjoint(t, name, x, g, size):
     "The equation for one input, of which the trial `t` has found the gradient `g`."
     u,v = t.up, torch.randn_like(x)
     with forward_ad.dual_level():
-        x.copy_(_moving(x.clone(), v))
+        x.copy_(_moving(x, v))
         left,right = _speed(t.ahead()) * u, v * g
     size += left.abs().sum() + right.abs().sum()
     if not (left.sum() - right.sum()).abs() <= 1e-12 * size: raise CheckError(
@@ -175,7 +175,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
     detaches counts as a constant, too."""
     if len(xs) != len(vs): raise ShapeError(f'hvp: vs has {len(vs)} tensors, want {len(xs)}')
     for k,(x,v) in enumerate(zip(xs, vs)): fits('hvp', f'x{k} ..., v{k} ...', x, v)
-    with forward_ad.dual_level():
+    with torch.inference_mode(False), forward_ad.dual_level():
         held = [Var(_moving(x, v)) for x,v in zip(xs, vs)]
         out = _a_var('hvp', f, f(*held))
         g = _arrived_at(out, upstream(out.data, 'hvp'))
@@ -183,7 +183,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
 
 def _a_var(who, f, v):
     if isinstance(v, Var): return v
-    raise DtypeError(f'{who}: {_called(f)} gives {v!r:.40}, want a Var')
+    raise ArgumentError(f'{who}: {_called(f)} gives {v!r:.40}, want a Var')
 
 # %% ../nbs/17_tape.ipynb #17a00083
 def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, say

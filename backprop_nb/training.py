@@ -298,7 +298,9 @@ def _true_history(name, history):
         raise ArgumentError(f'{name} is {type(history).__name__}, want a History')
     for column,entries in vars(history).items():
         if not isinstance(entries, list) or len(entries) != len(history):
-            raise RangeError(f'{name}.{column} is {entries!r:.40}, want lists of one length')
+            lengths = {n: len(v) for n,v in vars(history).items() if isinstance(v, list)}
+            raise RangeError(f'{name}.{column} is {entries!r:.40}, want lists of one length, not '
+                             f'{lengths}')
         for x in entries:
             if x is not None and (isinstance(x, bool) or not isinstance(x, numbers.Real)):
                 raise RangeError(f'{name}.{column} holds {x!r:.40}, want numbers, or None')

@@ -532,3 +532,10 @@ def test_who_reads_a_gradient_that_nobody_wrote():
     model(*DATA)
     with pytest.raises(UpstreamError, match='Own: nothing has arrived in out.g .6, 3.'):
         model.backward()
+
+def test_a_model_without_memory():
+    "On meta all tensors lie at 0, and have nothing in common."
+    with torch.device('meta'): model = Model(mlp(6, 8, 3), CrossEntropy())
+    assert model.num_parameters() == 7*8 + 9*3
+    w, b = model.layers[0].w, model.layers[0].b
+    with pytest.raises(ReuseError, match='in common'): Model([Lin(w, b), Lin(w, b)], CrossEntropy())

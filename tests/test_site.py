@@ -292,11 +292,11 @@ ASKED = {
     'loss scaling': '18', 'roofline': '18',
     # words that no page has, has otherwise, or has not all of
     'softmaxx': '09', 'convolusion': '11', 'back propagation': 'in', 'allreduce': '19',
-    'batch normalisation': '12', 'l2 regularization': '10', 'BPTT': '14', 'why divide by sqrt d': '15',
-    'numerically stable softmax': '08'}
+    'batch normalisation': '12', 'l2 regularization': '10', 'BPTT': '14',
+    'why divide by sqrt d': '15', 'numerically stable softmax': '08'}
 PLACES = {  # what defines a name, and the entry that a message names
-    'mse_grad': '03_mse.html#def-mse_grad', 'bce_with_logits()': '08_binary.html#def-bce_with_logits',
-    'Var': '17_tape.html#def-Var', 'check': 'exercises.html', 'relu': '04_relu.html',
+    'mse_grad': '03_mse.html#def-mse_grad',
+    'bce_with_logits()': '08_binary.html#def-bce_with_logits', 'Var': '17_tape.html#def-Var', 'check': 'exercises.html', 'relu': '04_relu.html',
     'clinic: upstream': 'clinic.html#upstream',
     'CheckError: inp.g is wrong at [0, 0]: backward gives -4.58859, finite differences -2.2943 '
     '(relative error 0.5) (clinic: checks)': 'clinic.html#checks',

@@ -464,3 +464,41 @@ def test_checkpoint_of_nothing():
     a = Var(double(0, 3))
     checkpoint(squashed, a).backward(double(0, 3))
     assert a.g.shape == (0, 3)
+
+# ---- gradient functions in the course's own order, numbers in front, a product of numbers
+
+def test_back_may_have_out_where_the_course_has_it():
+    x, up = double(3, 4), double(3, 4)
+    def square_grad(inp, out): inp.g = 2 * inp * out.g
+    a = Var(x)
+    record(torch.square, a, back=square_grad).backward(up)
+    assert_close(a.g, 2 * x * up, **EXACT)
+    b = Var(x)
+    record(torch.square, b, back=lambda z, y: setattr(y, 'g', 2 * y * z.g)).backward(up)
+    assert_close(b.g, a.g, **EXACT)
+
+def test_a_tensor_in_front():
+    t, a = double(3), Var(double(3))
+    (t * a + t).backward(torch.ones(3).double())
+    (t + a).backward(torch.ones(3).double())
+    assert_close(a.g, t + 1, **EXACT)
+    for f in lambda: 2 * a, lambda: 2 + a:
+        with pytest.raises(TypeError, match='Var: [*+]: b is 2, want a tensor'): f()
+
+def test_hvp_of_products_of_numbers():
+    x, v = double(), double()
+    assert_close(hvp(lambda a: a * a * a + a * a, [x], [v])[0], (6*x + 2) * v, **EXACT)
+
+def test_forward_mode_where_autograd_is_off():
+    "Inference mode switches dual numbers off; zeros would be wrong, without a word."
+    x, v = double(4), double(4)
+    def f(a): return record(mse, a * a, torch.zeros(4).double())
+    want = hvp(f, [x], [v])
+    assert_close(want[0], 3 * x**2 * v, **EXACT)
+    with torch.inference_mode():
+        within, inner = hvp(f, [x], [v]), [x.clone(), v.clone()]
+        check_adjoint(relu, relu_grad, double(3, 4))
+        with pytest.raises(CheckError, match='inp.g is wrong'):
+            check_adjoint(relu, lambda inp, out: setattr(inp, 'g', -out.g), double(3, 4))
+    assert_close(within, want, **EXACT)
+    assert_close(hvp(f, inner[:1], inner[1:]), want, **EXACT)
