@@ -296,7 +296,8 @@ ASKED = {
     'why divide by sqrt d': '15', 'numerically stable softmax': '08'}
 PLACES = {  # what defines a name, and the entry that a message names
     'mse_grad': '03_mse.html#def-mse_grad',
-    'bce_with_logits()': '08_binary.html#def-bce_with_logits', 'Var': '17_tape.html#def-Var', 'check': 'exercises.html', 'relu': '04_relu.html',
+    'bce_with_logits()': '08_binary.html#def-bce_with_logits',
+    'Var': '17_tape.html#def-Var', 'check': 'exercises.html', 'relu': '04_relu.html',
     'clinic: upstream': 'clinic.html#upstream',
     'CheckError: inp.g is wrong at [0, 0]: backward gives -4.58859, finite differences -2.2943 '
     '(relative error 0.5) (clinic: checks)': 'clinic.html#checks',
