@@ -6,17 +6,15 @@
 __all__ = ['Verdict', 'diagnose']
 
 # %% ../nbs/checker.ipynb #fd4f0016
-import ast, dis, inspect, itertools, math, re, time, traceback
+import ast, dis, importlib.resources, inspect, itertools, math, re, time, traceback, typing
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache
-from importlib.resources import files
-from typing import NamedTuple
 import torch
 from torch import Tensor
 from backprop_nb.clinic import RangeError
-from backprop_nb.gradcheck import _names
+from backprop_nb.gradcheck import _is_float, _names
 from backprop_nb.search import Code, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
@@ -33,19 +31,18 @@ def _below(head, part):
     found = re.search(rf'^\*\*{head}\*\*\n(.*?)(?=^\*\*|^<details|\Z)', part, re.M | re.S)
     return found[1].strip() if found else ''
 
-# %% ../nbs/checker.ipynb #text2
 def book(text:str, # Markdown, a section `## 04.2 Title` for each exercise
         )->None:
     "Enter what is said about exercises: hints, derivations, wrong lines."
     for part in re.split(r'^## (?=\w+\.\d+ )', text, flags=re.M)[1:]:
         name,title = part.split('\n')[0].split(' ', 1)
         given = re.findall(r'```python\n(.*?)```', part.partition('**Hints**')[0], re.S)
-        _TEXTS[name] = dict(
-            title=title, hints=re.findall(r'^\d\. (.*)', _below('Hints', part), re.M),
-            derivation=_below('Derivation', part), given=''.join(given),
-            slips=_rows(part.partition('<details')[2] or part))
+        _TEXTS[name] = dict(title=title, slips=_rows(part.partition('<details')[2] or part),
+                            derivation=_below('Derivation', part), given=''.join(given),
+                            hints=re.findall(r'^\d\. (.*)', _below('Hints', part), re.M))
         if name in EXERCISES: vars(EXERCISES[name]).update(_TEXTS[name])
 
+# %% ../nbs/checker.ipynb #text2
 def _open_books():
     "Call what enters more; what stands here already stays."
     own = {**EXERCISES}
@@ -53,22 +50,34 @@ def _open_books():
     EXERCISES.update(own)
     for name,ex in own.items(): vars(ex).update(_TEXTS.get(name, {}))
 
+def _find(name):
+    "The exercise of that name."
+    if not isinstance(name, str):
+        raise RangeError(f"no exercise {name!r:.40}, want one like '04.1'")
+    if name not in EXERCISES or name not in _TEXTS: _open_books()
+    if name not in EXERCISES:
+        known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'
+        raise RangeError(f'no exercise {name!r}, want one of {known}')
+    return EXERCISES[name]
+
 # %% ../nbs/checker.ipynb #instead1
 def _aim(s):
-    "What a statement assigns, or what kind it is, as text: 'inp.g', 'v[:]', 'return', 'for'."
+    "What a statement or keyword sets, or what kind it is: 'inp.g', 'v[:]', 'return', 'for'."
     match s:
         case ast.Assign(targets=[t, *_]) | ast.AugAssign(target=t): return ast.unparse(t)
         case ast.Return() | ast.For() | ast.While() | ast.If(): return type(s).__name__.lower()
         case ast.FunctionDef(name) | ast.ClassDef(name): return f'def {name}'
         case ast.Expr(ast.Call(f)): return ast.unparse(f)
+        case ast.keyword(name): return name
 
 class _Instead(ast.NodeTransformer):
-    "Put each of the lines in the place of the statement that assigns the same name."
+    "Put each of the lines in the place of the statement, or keyword, that sets the same name."
     def __init__(self, lines): self.lines = ast.parse(lines).body
     def generic_visit(self, node):
         place = _aim(node)
         at = [k for k,s in enumerate(self.lines) if place and _aim(s) == place]
         if not at: return super().generic_visit(node)
+        if isinstance(node, ast.keyword): return ast.keyword(place, self.lines.pop(at[-1]).value)
         head,self.lines = self.lines[:at[0] + 1], self.lines[at[0] + 1:]
         return head
 
@@ -167,17 +176,15 @@ def _no_return(f):
 SIZES = [dict(N=N, d=d, m=m) for N,d,m in [(1, 1, 1), (2, 1, 1), (2, 2, 1), (1, 3, 2), (3, 2, 2),
                                            (4, 4, 4), (5, 3, 7), (3, 5, 2)]]
 
-def _drawn(axes):
-    "A function that draws a random tensor for each of `axes`, such as 'N d, d m, m'."
-    letters = dict.fromkeys(re.findall('[A-Za-z]', axes))
-    tensors = ', '.join(f'randn({",".join(a.split())})' for a in axes.split(','))
-    return eval(f'lambda {", ".join(letters)}: ({tensors},)', {'randn': torch.randn})
-
-def _by_their_names(inputs, sizes):
-    "The sizes of each case as a dict, by the names that `inputs` has for them."
+def _drawn(inputs, sizes):
+    "What draws the inputs, made of axes such as 'N d, d m, m', and each case's sizes by its names."
+    if isinstance(inputs, str):
+        letters = dict.fromkeys(re.findall('[A-Za-z]', inputs))
+        tensors = ', '.join(f'randn({",".join(a.split())})' for a in inputs.split(','))
+        inputs = eval(f'lambda {", ".join(letters)}: ({tensors},)', {'randn': torch.randn})
     names = [*inspect.signature(inputs).parameters]
-    rows = [s if isinstance(s, (dict, tuple)) else (s,) for s in sizes]
-    return [{n: s[n] for n in names} if isinstance(s, dict) else dict(zip(names, s)) for s in rows]
+    rows = [map(s.get, names) if isinstance(s, dict) else s for s in sizes]
+    return inputs, [dict(zip(names, r if hasattr(r, '__iter__') else [r])) for r in rows]
 
 # %% ../nbs/checker.ipynb #exercise2
 class Exercise:
@@ -192,8 +199,7 @@ class Exercise:
                  sizes:list=SIZES, # of each case, a dict or in their order; small ones first
                 ):
         self.name = self.title = name
-        self.inputs = _drawn(inputs) if isinstance(inputs, str) else inputs
-        self.sizes = _by_their_names(self.inputs, sizes)
+        self.inputs,self.sizes = _drawn(inputs, sizes)
     def __call__(self, solution):
         self.solution,EXERCISES[self.name] = solution,self
         vars(self).update(_TEXTS.get(self.name, {}))
@@ -202,11 +208,10 @@ class Exercise:
         with _alone(k): return self.inputs(**self.sizes[k])
     def numbers(self, answer, k, upstream=_upstream):
         if isinstance(answer, Recorded): return answer.case(k)
-        args = self.args(k)
-        with _alone(k): return self.run(answer, args, upstream, k < len(self.sizes) - 1)
+        with _alone(k): return self.run(answer, self.args(k), upstream, k < len(self.sizes) - 1)
 
 # %% ../nbs/checker.ipynb #kinds
-class Recorded(NamedTuple):
+class Recorded(typing.NamedTuple):
     "An answer that was run elsewhere: `case(k)` gives its numbers by name, or raises."
     case: Callable
 
@@ -253,9 +258,8 @@ class Other(Function):
 # %% ../nbs/checker.ipynb #gradient0
 def _lay(tensors, old=True):
     "Put something old, or None, into each `.g` that floats may have; what lies there now, by name."
-    floats = {n: t for n,t in tensors.items() if isinstance(t, Tensor) and t.is_floating_point()}
-    for t in floats.values(): t.g = (torch.rand_like(t) + 1).clone() if old else None
-    return {n: t.g for n,t in floats.items()}
+    for t in filter(_is_float, tensors.values()): t.g = torch.rand_like(t) + 1 if old else None
+    return {n: t.g for n,t in tensors.items() if _is_float(t)}
 
 @contextmanager
 def _untouched(**tensors):
@@ -298,12 +302,13 @@ class Gradient(Exercise):
         return {f'{n}.g': _plain(g, f'{n}.g') for n,g in got.items()}
 
 # %% ../nbs/checker.ipynb #slips1
-_SAID = files('backprop_nb').joinpath('checker.md').read_text(encoding='utf-8')
-SLIPS = dict(_rows(_below('Slips', _SAID)))
+_SAID = importlib.resources.files('backprop_nb').joinpath('checker.md').read_text('utf-8')
+SLIPS,CAUSES = (dict(_rows(_below(head, _SAID))) for head in ('Slips', 'Causes'))
 STILL = 'the slip is still in it'      # of the row whose line is to be mended
 MISSING = 'not written'                # in the place of a gradient
-
 def _unwritten(x): return isinstance(x, str) and x.startswith(MISSING)
+def _letters(text): return ''.join(c for c in text if c.isalnum()).lower()
+def _ended(text): return text if text[-1] in '.?!' else text + '.'
 
 def _functions(text):
     "What the functions in some code compute, without names, comments and docstrings."
@@ -360,8 +365,6 @@ def _variants(ex, k):
 def _want(ex, k): return _variants(ex, k)[0][1]
 
 # %% ../nbs/checker.ipynb #factors
-SIGNS = {'': 1, 'sign': -1}
-
 @cache
 def _factors(ex, k):
     "By what a result may be too large in case `k`: key -> factor."
@@ -371,11 +374,9 @@ def _factors(ex, k):
         if n: found['sum for mean', size],found['mean for sum', size] = n,1/n
     return found
 
-# %% ../nbs/checker.ipynb #layouts
 def _squeezed(t, shape):
     "The numbers in that shape, if it differs by axes of length 1."
-    bare = [[n for n in s if n != 1] for s in (t.shape, shape)]
-    return t.reshape(shape) if bare[0] == bare[1] else t
+    return t.reshape(shape) if t.squeeze().shape == torch.empty(shape).squeeze().shape else t
 
 LAYOUTS = {
     '': lambda t, shape: t,
@@ -383,14 +384,10 @@ LAYOUTS = {
     'axis lost': lambda t, shape: _squeezed(t, shape) if t.dim() < len(shape) else t,
     'axis kept': lambda t, shape: _squeezed(t, shape) if t.dim() > len(shape) else t,
     'batch sum missing': lambda t, shape: t.sum(0) if t.shape[1:] == shape else t,
-    'broadcast': lambda t, shape: t.diagonal().reshape(shape)
-                 if t.shape == (math.prod(shape),) * 2 else t,
-    'reversed': lambda t, shape: t.flip(0) if t.dim() == 1 and t.shape == shape else t,
-}
+    'broadcast': lambda t, shape: t.diag().view(shape) if t.shape == (math.prod(shape),) * 2 else t,
+    'reversed': lambda t, shape: t.flip(0) if t.dim() == 1 and t.shape == shape else t}
 
 # %% ../nbs/checker.ipynb #close
-def _letters(text): return ''.join(c for c in text if c.isalnum()).lower()
-
 def _close(a, b, rtol=1e-6):
     "Same shape and, within rounding, the same numbers? Of text, the same letters."
     if isinstance(a, str) or isinstance(b, str):
@@ -421,18 +418,29 @@ def _fits(ex, k, got, names, v, sign, factor, layout):
         if isinstance(mine, str) or isinstance(slip, str):
             if sign or factor or layout or not _close(mine, slip): return False
             continue
-        slip = slip * SIGNS[sign] * _factors(ex, k)[factor]
+        slip = slip * (-1 if sign else 1) * _factors(ex, k)[factor]
         if not _close(LAYOUTS[layout](mine, tuple(slip.shape)), slip, _rtol(ex, slip)): return False
     return True
+
+def _two_rows(ex, cases, names, wrong, end):
+    "The two rows of the table that together give the numbers in every case, if found by `end`."
+    found,rows = [], [] if isinstance(ex, Paper) else ex.slips
+    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
+    places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
+    for (a,x),(b,y) in itertools.combinations(rows, 2):
+        if time.thread_time() > end: break
+        if STILL in (x, y) or x == y or places(a) & places(b): continue
+        if all(_agree(ex, got, _wrong_numbers(ex, k, f'{a}\n{b}'), names)
+               for k,got in reversed(cases)): found.append((x, y))
+    return found
 
 # %% ../nbs/checker.ipynb #stories
 @cache
 def _candidates(ex):
     "All combinations of at most two slips, in groups: fewer slips first, then rows of the table."
     layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
-    def rank(c):
-        return sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), c[3] == 'batch sum missing'
-    found = itertools.product(range(len(_variants(ex, 0))), SIGNS, _factors(ex, 0), layouts)
+    rank = lambda c: (sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), 'batch sum missing' in c)
+    found = itertools.product(range(len(_variants(ex, 0))), ('', 'sign'), _factors(ex, 0), layouts)
     found = itertools.groupby(sorted(found, key=rank), rank)
     return [[*group] for r,group in found if 0 < r[0] <= most]
 
@@ -451,19 +459,7 @@ def _stories(ex, cases, names, wrong):
         if found: return [*found]
     return []
 
-# %% ../nbs/checker.ipynb #pairs
-def _two_rows(ex, cases, names, wrong, end):
-    "The two rows of the table that together give the numbers in every case, if found by `end`."
-    found,rows = [], [] if isinstance(ex, Paper) else ex.slips
-    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
-    places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
-    for (a,x),(b,y) in itertools.combinations(rows, 2):
-        if time.thread_time() > end: break
-        if STILL in (x, y) or x == y or places(a) & places(b): continue
-        if all(_agree(ex, got, _wrong_numbers(ex, k, f'{a}\n{b}'), names)
-               for k,got in reversed(cases)): found.append((x, y))
-    return found
-
+# %% ../nbs/checker.ipynb #together
 def _sentence(slip):
     "The sentence for a slip, which is a key or (key, what the sentence is to name)."
     key,more = slip if isinstance(slip, tuple) else (slip, '')
@@ -475,7 +471,6 @@ def _said(stories):
     if len(said) == 2: return f'either {said[0]}; or {said[1]}'
     return said[0] if len(said) == 1 else ''
 
-# %% ../nbs/checker.ipynb #together
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
     slips,said,end = [],[],time.thread_time() + 2
@@ -491,15 +486,13 @@ def _explained(ex, cases, wrong):
     return tuple(slips), '; '.join(said)
 
 # %% ../nbs/checker.ipynb #verdict
-class Verdict(NamedTuple):
+class Verdict(typing.NamedTuple):
     "What the checker has to say about an answer."
     name: str       # of the exercise
     state: str      # 'done', 'not written yet' or 'not yet'
     slips: tuple    # keys of the slips that explain the numbers, () where none does
     text: str       # for the learner
     def __str__(self): return f'{self.name} {self.state}' + (f': {self.text}' if self.text else '')
-
-def _ended(text): return text if text[-1] in '.?!' else text + '.'
 
 def _shown(x, digits=4):
     "A value, short: the numbers of a small tensor, the shape of a large one."
@@ -548,8 +541,6 @@ def _example(ex, k, got, n, truth):
     return text + (f'\n  and should be {right}' if truth else '')
 
 # %% ../nbs/checker.ipynb #raised
-CAUSES = dict(_rows(_below('Causes', _SAID)))
-
 def _error(e, answer, ex, k):
     "What to say of an error in the learner's code, and its line where that is known."
     text = f'{type(e).__name__}: {e}'.strip(': ')
@@ -623,9 +614,8 @@ def _told_of(ex, answer, cases, wrong, look):
     if slips == (STILL,):
         if _as_given(ex, answer): return Verdict(ex.name, 'not written yet', (), STILL)
         said += ': the lines have changed, the numbers have not'
-    bare,lost = not slips,[m for m in wrong if _unwritten(got[m])]
-    if lost and not slips: slips = ('not written', lost[0]),
-    slips = slips or look(cases) or _plainly(*pairs[0])
+    bare,lost = not slips,[('not written', m) for m in wrong if _unwritten(got[m])]
+    slips = slips or tuple(lost[:1]) or look(cases) or _plainly(*pairs[0])
     said = said or '; '.join(map(_sentence, slips))
     about = '' if n == 'the result' else f'{n}: '
     text = _ended(said or f'{about}no slip that I know explains this')
@@ -649,19 +639,7 @@ def diagnose(name:str, # of the exercise, such as '04.1'
     except Slip as e:
         slips = e.args, *(look([]) if e.args[0] == 'raises' else ())
         return Verdict(name, 'not yet', slips, '\n  '.join(_ended(_sentence(s)) for s in slips))
-    bad = {n: [(k, got) for k,got in cases if not _agree(ex, got, _want(ex, k), [n])]
-           for n in _want(ex, 0)}
-    wrong = {n: x for n,x in bad.items() if x}
+    wrong = {n: bad for n in _want(ex, 0)
+             if (bad := [(k, got) for k,got in cases if not _agree(ex, got, _want(ex, k), [n])])}
     if not wrong: return Verdict(name, 'done', (), ex.title)
     return _told_of(ex, answer, cases, wrong, look)
-
-# %% ../nbs/checker.ipynb #find
-def _find(name):
-    "The exercise of that name."
-    if not isinstance(name, str):
-        raise RangeError(f"no exercise {name!r:.40}, want one like '04.1'")
-    if name not in EXERCISES or name not in _TEXTS: _open_books()
-    if name not in EXERCISES:
-        known = ', '.join(sorted(EXERCISES)) or 'those that backprop_nb.exercises brings; import it'
-        raise RangeError(f'no exercise {name!r}, want one of {known}')
-    return EXERCISES[name]

@@ -6,30 +6,28 @@
 __all__ = ['keep_progress', 'progress', 'check', 'hint', 'solution']
 
 # %% ../nbs/exercises.ipynb #fd4f0016
-import ast, builtins, importlib, itertools, json, os, re, symtable, sys, time
+import ast, builtins, datetime, importlib, itertools, json, os, re, symtable, sys, time
 from contextlib import contextmanager, suppress
-from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from .checker import (_BOOKS, EXERCISES, Paper, Verdict, _find, _open_books, _source,
-                                 book, diagnose, instead)
+from .checker import (_BOOKS, EXERCISES, Paper, _find, _open_books, _source, book,
+                                 diagnose, instead)
 from .clinic import RangeError
 from .operation import _path
 from .training import _write_whole
 
 # %% ../nbs/exercises.ipynb #82418826
+@_BOOKS.append                   # called when an exercise is not found
 def _answers():
     "Enter the exercises of the course, and what is said about them."
-    from backprop_nb import answers
-    for p in files(answers).iterdir():
+    for p in files('backprop_nb.answers').iterdir():
         if p.name.endswith('.md'):                          # beside 04_relu.md stands relu.py
             book(p.read_text(encoding='utf-8'))
-            importlib.import_module(f'{answers.__name__}.{p.name[3:-3]}')
-
-_BOOKS.append(_answers)
+            importlib.import_module(f'backprop_nb.answers.{p.name[3:-3]}')
 
 # %% ../nbs/exercises.ipynb #3dbd2476
 _place, _unsaved = {}, {}
+_given = {}              # how many of the hints
 
 def keep_progress(path=None, # a file or a folder; default: as told here
                  )->Path: # the file
@@ -50,7 +48,7 @@ def _noted(path):
     if not path.is_file(): raise OSError('it is no plain file')
     try:
         done = json.loads(path.read_text(encoding='utf-8-sig'))
-        for day in done.values(): date.fromisoformat(day)
+        for day in done.values(): datetime.date.fromisoformat(day)
     except (AttributeError, TypeError, RecursionError) as e:
         raise ValueError('it holds something else') from e
     return done
@@ -99,7 +97,7 @@ def _write(path):
 
 def _enter(name):
     "Note that an exercise is done, unless it is noted already."
-    _unsaved.setdefault(name, date.today().isoformat())
+    _unsaved.setdefault(name, datetime.date.today().isoformat())
     path = keep_progress()
     try: _write(path)
     except (OSError, ValueError) as e:
@@ -107,13 +105,6 @@ def _enter(name):
              'another file, then check again')
 
 # %% ../nbs/exercises.ipynb #4bf1f8e6
-def _where(name):
-    "The notebook in which an exercise stands, and its page; the answers are named after it."
-    from backprop_nb._modidx import d
-    found = [p.name[:-3] for p in files('backprop_nb.answers').iterdir() if p.name[:2] == name[:2]]
-    site = d['settings']['doc_host'] + d['settings']['doc_baseurl']
-    return ''.join(f', in {n}.ipynb ({site}/{n}.html)' for n in found)
-
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
     "Print which exercises are done, and when; for all, which is next. ValueError for no chapter."
@@ -130,7 +121,11 @@ def progress(chapter:str='', # such as '04'; default all chapters
     if chapter or not left: return
     last = max((n for n in mine if n in done), key=lambda n: (done[n], n), default='')
     n = next((n for n in left if n > last), left[0])
-    _say(f'next: {n} {mine[n].title}{_where(n)}')
+    from backprop_nb._modidx import d
+    site = d['settings']['doc_host'] + d['settings']['doc_baseurl']
+    pages = [p.name[:-3] for p in files('backprop_nb.answers').iterdir() if p.name[:2] == n[:2]]
+    where = ''.join(f', in {p}.ipynb ({site}/{p}.html)' for p in pages)     # of the same name
+    _say(f'next: {n} {mine[n].title}{where}')
 
 # %% ../nbs/exercises.ipynb #e1aeeb7b
 def _borrowed(code, others):
@@ -166,26 +161,21 @@ def check(name:str, # of the exercise, such as '04.1'
     _stands_alone(name)
     if verdict.state == 'done': _enter(name)
 
-_given = {}              # how many of the hints
-
 def hint(name:str, # of the exercise, such as '04.1'
         )->None:
     "Print the next hint; after the last one, the last one again."
     hints = _find(name).hints
-    k = min(_given.get(name, 0), len(hints) - 1)
-    _given[name] = k + 1
-    _say(f'{name} hint {k + 1} of {len(hints)}: {hints[k]}')
+    k = _given[name] = min(_given.get(name, 0) + 1, len(hints))
+    _say(f'{name} hint {k} of {len(hints)}: {hints[k - 1]}')
 
-# %% ../nbs/exercises.ipynb #c58f30c9
 def solution(name:str, # of the exercise, such as '04.1'
             )->None:
     "Show the derivation and the code of an exercise."
     ex = _find(name)
     text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n```python\n{_source(ex.solution)}\n```'
-    try: from IPython import display, get_ipython
-    except ImportError: return _say(text)
-    if not get_ipython(): return _say(text)
-    display.display({'text/markdown': text, 'text/plain': text}, raw=True)
+    ipython = sys.modules.get('IPython')                # in a notebook it is there
+    if not ipython or not ipython.get_ipython(): return _say(text)
+    ipython.display.display({'text/markdown': text, 'text/plain': text}, raw=True)
 
 # %% ../nbs/exercises.ipynb #passes00
 def passes(name:str, # of the exercise

@@ -22,11 +22,8 @@ def _shape_after():
     return 16, 12, rows, columns
 
 # %% ../../nbs/answers_11_conv.ipynb #00fce00a
-def _global_mean(x): return x.mean((2, 3))
-
-@Gradient('11.2', 'N C H W', _global_mean, [
-    (1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 2, 2), (1, 2, 2, 2), (2, 2, 2, 2), (3, 2, 2, 5),
-    (2, 3, 5, 7), (5, 3, 2, 3)])
+@Gradient('11.2', 'N C H W', lambda x: x.mean((2, 3)), [(1, 1, 1, 2), (1, 1, 2, 1), (2, 1, 2, 2),
+          (1, 2, 2, 2), (2, 2, 2, 2), (3, 2, 2, 5), (2, 3, 5, 7), (5, 3, 2, 3)])
 def _global_mean_grad(inp, out):
     H,W = inp.shape[2:]
     share = out.g / (H*W)
@@ -47,12 +44,10 @@ def _line_grad(inp, out, k, s):
         inp.g[:,:,start:stop] += share[:, :, p:p+1]
 
 # %% ../../nbs/answers_11_conv.ipynb #f12a3c01
-def _gap_conv(x, w, b, gap): return F.conv1d(x, w, b, dilation=gap)
-
 def _gap_args(N, C, F, W, k_w, gap):
     return torch.randn(N, C, W), torch.randn(F, C, k_w), torch.randn(F), gap
 
-@Gradient('11.4', _gap_args, _gap_conv, [
+@Gradient('11.4', _gap_args, lambda x, w, b, gap: F.conv1d(x, w, b, dilation=gap), [
     (1, 1, 1, 1, 1, 1), (1, 1, 1, 3, 2, 1), (1, 1, 1, 3, 2, 2), (2, 1, 1, 4, 2, 1),
     (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 11, 3, 4), (3, 3, 3, 9, 3, 3)])
 def _gap_conv_grad(inp, out, w, b, gap):

@@ -17,20 +17,13 @@ def _batches():
     epochs = 5
     full = digits // size
     batches = full + 1
-    last = digits - full * size
-    steps = epochs * batches
-    return dict(batches=batches, last=last, steps=steps)
+    return dict(batches=batches, last=digits - full * size, steps=epochs * batches)
 
 # %% ../../nbs/answers_01_data.ipynb #f0be895c
 @Paper('01.2')
 def _data_shapes():
     N,d,m,of_seven = 64,784,50,6
-    one = (d,)
-    average = (d,)
-    out = (N, m)
-    sevens = (of_seven, d)
-    diff = (N, N)
-    return dict(one=one, average=average, out=out, sevens=sevens, diff=diff)
+    return dict(one=(d,), average=(d,), out=(N, m), sevens=(of_seven, d), diff=(N, N))
 
 # %% ../../nbs/answers_01_data.ipynb #2520955b
 def _one_hot_targets(one_hot, args, upstream):

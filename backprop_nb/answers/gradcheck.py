@@ -14,18 +14,12 @@ from ..checker import Function, Paper, Slip
 def _cube():
     x,h = 2, 0.7
     up,here,down = (x + h)**3, x**3, (x - h)**3
-    one_side = (up - here) / h
-    central = (up - down) / (2*h)
-    return dict(one_side=one_side, central=central)
+    return dict(one_side=(up - here) / h, central=(up - down) / (2*h))
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #62281020
 @Paper('02.2')
 def _which_check():
-    dropped = 'BC'
-    sign = 'AC'
-    squared = 'C'
-    thousand = 'ABC'
-    return dict(dropped=dropped, sign=sign, squared=squared, thousand=thousand)
+    return dict(dropped='BC', sign='AC', squared='C', thousand='ABC')
 
 # %% ../../nbs/answers_02_gradcheck.ipynb #aea11f6a
 def _two_functions(N, kind):
@@ -39,9 +33,8 @@ def _two_functions(N, kind):
              ([1., 1e-20 * u], [1., 3e-20]), ([u, v, -4.], [v, u, -4.])]
     return [*map(torch.tensor, pairs[kind])]
 
-_FIRST = 1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3
-
-@Function('02.3', _two_functions, [(N, kind) for kind,N in enumerate(_FIRST)])
+@Function('02.3', _two_functions, [(N, kind) for kind,N in enumerate(
+    [1, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 3])])
 def _worst(got, want):
     if got.shape != want.shape: return torch.tensor(math.inf)
     size = torch.maximum(got.abs(), want.abs())

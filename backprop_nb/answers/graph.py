@@ -74,9 +74,8 @@ def _node(swish, args, upstream):
     try: return swish(*args)
     except OverflowError: return math.nan, math.nan
 
-def _about(size): return (round(size * (1 + torch.rand(()).item() / 5), 2),)
-
-@Other('00.4', _node, _about, [1, -1, 2, -3, 5, 0.3, -12, 800], returns=('value', 'local rate'))
+@Other('00.4', _node, lambda size: (round(size * (1 + torch.rand(()).item() / 5), 2),),
+       [1, -1, 2, -3, 5, 0.3, -12, 800], returns=('value', 'local rate'))
 def _swish(a):
     s = Node(a).sigmoid().data
     value = a * s

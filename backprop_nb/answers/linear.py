@@ -23,16 +23,11 @@ class _Shapes(Paper):
 @_Shapes('05.1')
 def _layer_shapes():
     digits,features,neurons = 100, 30, 8
-    w_g = features, neurons
-    b_g = (neurons,)
-    inp_g = digits, features
-    products = digits, features, neurons
-    return dict(w_g=w_g, b_g=b_g, inp_g=inp_g, products=products)
+    return dict(w_g=(features, neurons), b_g=(neurons,), inp_g=(digits, features),
+                products=(digits, features, neurons))
 
 # %% ../../nbs/answers_05_linear.ipynb #05-2-sol0
-def _rows_linear(inp, w): return inp @ w.t()
-
-@Gradient('05.2', 'N d, m d', _rows_linear)
+@Gradient('05.2', 'N d, m d', lambda inp, w: inp @ w.t())
 def _rows_linear_grad(inp, out, w):
     inp.g = out.g @ w
     w.g = out.g.t() @ inp
@@ -47,9 +42,7 @@ def _row_loop_grad(inp, out, w, b):
         b.g += out.g[i]
 
 # %% ../../nbs/answers_05_linear.ipynb #05-4-sol0
-def _scores(inp, w): return inp @ w @ inp.t()
-
-@Gradient('05.4', 'N d, d d', _scores)
+@Gradient('05.4', 'N d, d d', lambda inp, w: inp @ w @ inp.t())
 def _scores_grad(inp, out, w):
     left = out.g @ inp @ w.t()
     right = out.g.t() @ inp @ w

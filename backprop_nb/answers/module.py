@@ -6,10 +6,10 @@
 __all__ = []
 
 # %% ../../nbs/answers_07_module.ipynb #84f936e6
-from inspect import signature
-import torch
+import inspect, torch
 from ..checker import (MISSING, NotWritten, Other, Paper, Slip, _close, _empty,
                                  _no_return, _passed_back)
+from ..linear import lin
 from ..module import Lin, Module, Relu
 
 # %% ../../nbs/answers_07_module.ipynb #bd318792
@@ -23,11 +23,7 @@ def _count():
 # %% ../../nbs/answers_07_module.ipynb #3ebeb698
 @Paper('07.2')
 def _second_backward():
-    again = 'same'
-    look = 'same'
-    failed = 'error'
-    step = 'mixture'
-    return dict(again=again, look=look, failed=failed, step=step)
+    return dict(again='same', look='same', failed='error', step='mixture')
 
 # %% ../../nbs/answers_07_module.ipynb #da547fb0
 def _own(answer):
@@ -36,22 +32,9 @@ def _own(answer):
            and hasattr(c, 'backward')] or [Module]
     return own[0].backward.__globals__
 
-def _made(answer, *args):
-    if not hasattr(answer, 'bwd') or isinstance(answer, type):
-        if isinstance(made := answer(*args), _own(answer)['Module']): return made
-    raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
-                      'Module')
-
-def _of_autograd(upstream, inp, weights, forward):
-    "What a right module gives; `forward` takes the input and the weights by name."
-    out,back = torch.func.vjp(forward, {'inp': inp, **weights})
-    grads = {f'{n}.g': g for n,g in back(upstream(out))[0].items()}
-    return {'out': out, **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
-
-# %% ../../nbs/answers_07_module.ipynb #bc84ac34
 def _sent_back(module, upstream, inp, weights, right):
     "Call a module, send a gradient back: its output, gradients, and the parameters it finds."
-    if 'out' in [*signature(module.bwd).parameters][1:]:
+    if 'out' in [*inspect.signature(module.bwd).parameters][1:]:
         raise Slip('odd', 'bwd takes the input first, but Module calls bwd(out, *args): the output '
                           'comes first')
     held,out = {'inp': inp, **weights}, module(inp)
@@ -66,7 +49,19 @@ def _sent_back(module, upstream, inp, weights, right):
     params = ' '.join(sorted(names.get(id(p), 'other') for p in module.parameters()))
     return {'out': out, **{f'{n}.g': g for n,g in grads.items()}, 'parameters()': params or 'none'}
 
-# %% ../../nbs/answers_07_module.ipynb #bae0be32
+# %% ../../nbs/answers_07_module.ipynb #bc84ac34
+def _made(answer, *args):
+    if not hasattr(answer, 'bwd') or isinstance(answer, type):
+        if isinstance(made := answer(*args), _own(answer)['Module']): return made
+    raise Slip('odd', 'check makes the layer by itself; hand in the class, and that a subclass of '
+                      'Module')
+
+def _of_autograd(upstream, inp, weights, forward):
+    "What a right module gives; `forward` takes the input and the weights by name."
+    out,back = torch.func.vjp(forward, {'inp': inp, **weights})
+    grads = {f'{n}.g': g for n,g in back(upstream(out))[0].items()}
+    return {'out': out, **grads, 'parameters()': ' '.join(sorted(weights)) or 'none'}
+
 def _run_no_bias(answer, args, upstream):
     w,inp = args
     right = _of_autograd(upstream, inp, dict(w=w), lambda own: own['inp'] @ own['w'])
@@ -80,13 +75,12 @@ class _NoBias(Module):
         inp.g = out.g @ self.w.t()
         self.w.g = inp.t() @ out.g
 
-# %% ../../nbs/answers_07_module.ipynb #64388554
+# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
 def _stack(N, n):
     "An input, and the tensors of each layer; the layers are drawn at random."
     start,width = torch.randint(3, ()), torch.randint(2, 4, ()).item()
-    kinds = ([0, 2, 1] * 3)[start:start + n]
-    shapes = [], [(width,)], [(width, width), (width,)]
-    return torch.randn(N, width), [[torch.randn(s) for s in shapes[k]] for k in kinds]
+    shapes = [[], [(width, width), (width,)], [(width,)]] * 3
+    return torch.randn(N, width), [[torch.randn(s) for s in ts] for ts in shapes[start:start + n]]
 
 def _layers(own, stack):
     "A layer for each list of tensors, built on the `Module` of the answer."
@@ -96,15 +90,13 @@ def _layers(own, stack):
         def bwd(self, out, inp): inp.g,self.w.g = out.g * self.w, (out.g * inp).sum(0)
     return [(own['Relu'], Scale, own['Lin'])[len(ts)](*ts) for ts in stack]
 
-def _through(own, stack):
-    "The same without modules; `own` has the input and the weights by name."
-    x = own['inp']
-    for k,ts in enumerate(stack):
-        w,b = own.get(f'layers[{k}].w'), own.get(f'layers[{k}].b')
-        x = x.clamp(0) if not ts else x * w if b is None else x @ w + b
+def _through(inp_and_weights, stack):
+    "The same without modules; the weights come in the order of the stack."
+    x,*weights = inp_and_weights
+    for ts in stack: x = (torch.relu, torch.mul, lin)[len(ts)](x, *(weights.pop(0) for _ in ts))
     return x
 
-# %% ../../nbs/answers_07_module.ipynb #3b9d2c10
+# %% ../../nbs/answers_07_module.ipynb #64388554
 def _joined_grads(got, weights, when):
     "One entry for the gradients of all parameters."
     grads = {n: got.pop(f'{n}.g') for n in weights}
@@ -119,7 +111,7 @@ def _run_chain(answer, args, upstream):
     weights = {f'layers[{k}].{n}': t for k,ts in enumerate(stack) for n,t in zip('wb', ts)}
     chain,found,same = _made(answer, _layers(_own(answer), stack)), {}, True
     for when,inp in ('', x), (' in the second pass', torch.cat([-x, x[:1]])):
-        right = _of_autograd(upstream, inp, weights, lambda own: _through(own, stack))
+        right = _of_autograd(upstream, inp, weights, lambda own: _through(own.values(), stack))
         try: got = _sent_back(chain, upstream, inp, weights, right) if same else right
         except Exception as e:
             if not when or isinstance(e, (Slip, NotWritten)): raise

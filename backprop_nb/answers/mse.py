@@ -20,7 +20,7 @@ def _three_guesses():
     return up * rate * misses
 
 # %% ../../nbs/answers_03_mse.ipynb #03-2-sol0
-_LOSS_SIZES = [1, 2, 3, 6, 9]
+_COUNTS = [1, 2, 3, 6, 9]
 
 def _guesses(N):
     "Guesses and targets; from the fifth guess on they miss wildly."
@@ -28,9 +28,7 @@ def _guesses(N):
     inp[4:] *= 500
     return inp, targ
 
-def _l1(inp, targ): return F.l1_loss(inp, targ[:,None])
-
-@Gradient('03.2', _guesses, _l1, _LOSS_SIZES, alone=True)
+@Gradient('03.2', _guesses, lambda inp, targ: F.l1_loss(inp, targ[:,None]), _COUNTS, alone=True)
 def _l1_grad(inp, targ, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]
@@ -39,10 +37,8 @@ def _l1_grad(inp, targ, out=None):
     inp.g = up * slope / n
 
 # %% ../../nbs/answers_03_mse.ipynb #03-3-sol0
-def _weighted_mse(inp, targ, c): return (c * (inp[:,0] - targ)**2).sum() / c.sum()
-
-@Gradient('03.3', lambda N: (*_guesses(N), 0.2 + 2 * torch.rand(N)), _weighted_mse, _LOSS_SIZES,
-          alone=True)
+@Gradient('03.3', lambda N: (*_guesses(N), 0.2 + 2 * torch.rand(N)),
+          lambda inp, targ, c: (c * (inp[:,0] - targ)**2).sum() / c.sum(), _COUNTS, alone=True)
 def _weighted_mse_grad(inp, targ, c, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]
@@ -51,15 +47,14 @@ def _weighted_mse_grad(inp, targ, c, out=None):
     inp.g = up * 2 * weight * miss / total
 
 # %% ../../nbs/answers_03_mse.ipynb #03-4-sol0
-def _huber(inp, targ, delta): return F.huber_loss(inp, targ[:,None], delta=delta)
-
 def _misses(N):
     "Misses on both sides of delta, many of them close to it."
     targ,delta = torch.randn(N), round(0.2 + 1.5 * torch.rand(()).item(), 2)
     miss = delta * torch.randn(N)
     return (targ + miss)[:,None] + 1000 * (torch.arange(N)[:,None] == 6), targ, delta
 
-@Gradient('03.4', _misses, _huber, [*_LOSS_SIZES, 20], alone=True)
+@Gradient('03.4', _misses, lambda inp, targ, delta: F.huber_loss(inp, targ[:,None], delta=delta),
+          [*_COUNTS, 20], alone=True)
 def _huber_grad(inp, targ, delta, out=None):
     up = 1. if out is None else out.g
     miss = inp - targ[:,None]

@@ -46,9 +46,7 @@ def _names_right(x, y, w1, b1, w2, b2):
     return dict(u4=u4.g, u3=u3.g, u2=u2.g, w2=w2.g, b2=b2.g, w1=w1.g, b1=b1.g)
 
 # %% ../../nbs/answers_06_network.ipynb #06-3-sol0
-def _residual(inp, w, b): return inp + torch.relu(inp @ w + b)
-
-@Gradient('06.3', 'N d, d d, d', _residual)
+@Gradient('06.3', 'N d, d d, d', lambda inp, w, b: inp + torch.relu(inp @ w + b))
 def _residual_grad(inp, out, w, b):
     z = inp @ w + b
     is_open = z > 0
@@ -59,9 +57,7 @@ def _residual_grad(inp, out, w, b):
     b.g = z_g.sum(0)
 
 # %% ../../nbs/answers_06_network.ipynb #06-4-sol0
-def _tied(inp, w): return torch.relu(inp @ w) @ w.t()
-
-@Gradient('06.4', 'N d, d m', _tied)
+@Gradient('06.4', 'N d, d m', lambda inp, w: torch.relu(inp @ w) @ w.t())
 def _tied_grad(inp, out, w):
     z = inp @ w
     a = z.relu()

@@ -37,11 +37,8 @@ def _subtract_truth(inp, targ, out=None):
     inp.g = up * p / len(inp)
 
 # %% ../../nbs/answers_09_softmax.ipynb #d76c64d0
-def _smooth(inp, targ, eps): return F.cross_entropy(inp, targ, label_smoothing=eps)
-
-def _smooth_digits(N, C): return *_digits(N, C), 0.05 + 0.4 * torch.rand(()).item()
-
-@Gradient('09.3', _smooth_digits, _smooth, sizes=_NC)
+@Gradient('09.3', lambda N, C: (*_digits(N, C), 0.05 + 0.4 * torch.rand(()).item()),
+          lambda inp, targ, eps: F.cross_entropy(inp, targ, label_smoothing=eps), _NC)
 def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     N,C = inp.shape
     up = 1. if out is None else out.g
@@ -52,11 +49,8 @@ def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     inp.g = up * (p - q) / N
 
 # %% ../../nbs/answers_09_softmax.ipynb #a1e9dbee
-def _tempered(inp, t): return softmax(inp / t)
-
-def _warm_digits(N, C): return 2 * torch.randn(N, C), torch.rand(()) + (0.3 if N % 2 else 1.5)
-
-@Gradient('09.4', _warm_digits, _tempered, sizes=_NC)
+@Gradient('09.4', lambda N, C: (2 * torch.randn(N, C), torch.rand(()) + (0.3 if N % 2 else 1.5)),
+          lambda inp, t: softmax(inp / t), _NC)
 def _tempered_grad(inp, out, t):
     mean = (out.g * out).sum(1, keepdim=True)
     u_g = out * (out.g - mean)

@@ -49,9 +49,8 @@ def _to_clip(d, m, short):
     if not short: return torch.zeros(d, m), torch.zeros(m), 3.
     return a, b, round(short/10 * torch.cat([a.flatten(), b]).norm().item() * 0.98, 2)
 
-@Function('10.3', _to_clip, [
-    (1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11), (3, 2, 10), (3, 3, 2),
-    (4, 2, 7), (2, 2, 0), (6, 8, 4)], returns=('a', 'b'))
+@Function('10.3', _to_clip, [(1, 1, 5), (1, 1, 14), (1, 2, 3), (2, 1, 12), (2, 2, 8), (2, 3, 11),
+          (3, 2, 10), (3, 3, 2), (4, 2, 7), (2, 2, 0), (6, 8, 4)], returns=('a', 'b'))
 def _clip(a, b, most):
     length = (a.square().sum() + b.square().sum()).sqrt()
     scale = min(1, most / length)
