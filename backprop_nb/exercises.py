@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from .checker import (_BOOKS, EXERCISES, Paper, _find, _open_books, _source, book,
                                  diagnose, instead)
-from .clinic import RangeError
+from .clinic import CheckError, RangeError
 from .operation import _path
 from .training import _write_whole
 
@@ -26,8 +26,7 @@ def _answers():
             importlib.import_module(f'backprop_nb.answers.{p.name[3:-3]}')
 
 # %% ../nbs/exercises.ipynb #3dbd2476
-_place, _unsaved = {}, {}
-_given = {}              # how many of the hints
+_place,_unsaved,_given = {}, {}, {}     # _given: how many of the hints
 
 def keep_progress(path=None, # a file or a folder; default: as told here
                  )->Path: # the file
@@ -181,13 +180,13 @@ def solution(name:str, # of the exercise, such as '04.1'
 def passes(name:str, # of the exercise
            *answers, # that are right
           )->None:
-    """Print how many answers pass and how many rows of the table are named; `AssertionError`
-    unless all of them are."""
-    for a in answers: assert diagnose(name, a).state == 'done', diagnose(name, a)
-    ex = EXERCISES[name]
-    assert ex.slips, f'{name} has no rows'
+    "Print how many answers pass and rows of the table are named; `AssertionError` unless all are."
+    for verdict in [diagnose(name, a) for a in answers]:
+        if verdict.state != 'done': raise CheckError(f'{verdict}')
+    ex = _find(name)
+    if not ex.slips: raise CheckError(f'{name} has no rows')
     for lines,sentence in ex.slips:
         wrong = instead(ex.solution, lines)
         verdict = diagnose(name, wrong() if isinstance(ex, Paper) else wrong)
-        assert sentence in verdict.text, f'{lines} is said to be: {verdict}'
+        if sentence not in verdict.text: raise CheckError(f'{lines} is said to be: {verdict}')
     _say(f'{name}: right ways that pass {len(answers)}, wrong lines that are named {len(ex.slips)}')

@@ -197,3 +197,28 @@ def test_modules_of_the_notebook_pass_in_it():
     assert not any('backprop_nb' in c.__module__ for c in space['Chain'].__mro__[:2])
     for name, answer in ('07.3', 'NoBias'), ('07.4', 'Chain'):
         assert diagnose(name, space[answer]).state == 'done'
+
+@pytest.mark.parametrize('text', ['1/40, -1/8, 1/10', '(1/40, -1/8, 1 / 10)', '0.025, -1/8, .1'])
+def test_fractions_side_by_side_are_numbers(text): assert diagnose('09.1', text).state == 'done'
+
+def test_who_rounds_to_two_digits_is_told():
+    assert 'near; three digits count' in diagnose('09.1', (0.025, -0.13, 0.1)).text
+    assert 'three digits' not in diagnose('09.1', (0.025, 0.13, 0.1)).text
+
+def test_nothing_is_shown_that_was_not_handed_in():
+    def reads(inp, targ, out=None): inp.g = out.g * (inp - targ[:,None]).sign() / len(targ)
+    said = diagnose('03.2', reads).text
+    assert 'nothing arrives but 1' in said and 'out.g' not in said
+
+def test_a_name_mistyped_is_answered_by_those_of_its_chapter():
+    for name in '3.4', '03.9':
+        with pytest.raises(ValueError, match='want one of 03.1, 03.2, 03.3, 03.4 '): hint(name)
+    with pytest.raises(ValueError, match='19.4'): hint('xx')
+
+def test_passes_refuses_under_optimization_too():
+    "`python -O` drops assert statements."
+    code = ('from backprop_nb.exercises import passes\n'
+            "try: passes('04.2', lambda inp, out, slope: None)\n"
+            "except AssertionError as e: print('refused', e)")
+    said = subprocess.run([sys.executable, '-O', '-c', code], capture_output=True, text=True)
+    assert said.stdout.startswith('refused 04.2 not'), said
