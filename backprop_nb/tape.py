@@ -179,7 +179,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
         held = [Var(_moving(x, v)) for x,v in zip(xs, vs)]
         out = _a_var('hvp', f, f(*held))
         g = _arrived_at(out, upstream(out.data, 'hvp'))
-        return [_speed(g.get(v, torch.zeros_like(x))) for v,x in zip(held, xs)]
+        return [_speed(g.get(v, torch.zeros_like(x))).detach() for v,x in zip(held, xs)]
 
 def _a_var(who, f, v):
     if isinstance(v, Var): return v
