@@ -2,6 +2,7 @@
 import timeit
 import pytest, torch
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 from backprop_nb import conv
 from backprop_nb.conv import conv2d, conv2d_grad
 
@@ -67,3 +68,11 @@ def test_the_filters_gradient_in_parts():
         assert up.numel() > 2**20
         want = torch.nn.grad.conv2d_weight(x, w.shape, up, padding=1)
         assert_close(conv._w_grad_conv(x, up, w, 1, 1), want)
+
+def test_nothing_is_measured_while_somebody_counts(taken):
+    with FlopCounterMode(display=False) as counter: x_grad()
+    assert taken == ['transposed'] and not conv._FASTER
+    x_grad()
+    known = taken[-1]
+    with FlopCounterMode(display=False) as again: x_grad()
+    assert taken[-1] == known and again.get_total_flops() == counter.get_total_flops() > 0
