@@ -11,7 +11,7 @@ import timeit
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._python_dispatch import _disable_current_modes
 from .clinic import ShapeError
 from .gradcheck import upstream
 from .module import Module
@@ -64,7 +64,7 @@ def conv2d(x:Tensor, # images (N, C, H, W)
 def _x_grad_transposed(x, up, w, stride, padding):
     "Gradient for the input: the transposed convolution, with the rows that no window reached."
     rest = [(n + 2*padding - k) % stride for n,k in zip(x.shape[2:], w.shape[2:])]
-    return F.conv_transpose2d(up, w, None, stride, padding, rest)
+    return F.conv_transpose2d(up, w, None, stride, padding, rest).contiguous()
 
 def _x_grad_shifts(x, up, w, stride, padding):
     "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
@@ -79,26 +79,28 @@ def _x_grad_shifts(x, up, w, stride, padding):
 def _w_grad_conv(x, up, w, stride, padding):
     "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
     if len(x) == 0: return w.new_zeros(w.shape)                     # no picture to convolve
-    parts = 1 if _compiling() else min(len(x), 1 + up.numel() // 2**20)     # a cache holds one
+    whole = _compiling() or not x.is_cpu or x.dtype.itemsize < 4     # else a cache holds a part
+    parts = 1 if whole else min(len(x), 1 + up.numel() // 2**20)
     pairs = zip(*(t.transpose(0, 1).tensor_split(parts, 1) for t in (x, up)))
-    g = sum(F.conv2d(a.contiguous(), b.contiguous(), None, 1, padding, stride)  # dilation `stride`
-            for a,b in pairs)
-    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
+    g = sum(F.conv2d(a.contiguous(), b.contiguous(), None, 1, padding, stride) for a,b in pairs)
+    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()   # dilation `stride`
 
 # %% ../nbs/11_conv.ipynb #5c0e1a84
 _FASTER = {}                # by shapes: the faster way to the gradient for the input
 
 def _x_grad(x, up, w, stride, padding):
     "Gradient for the input; with few channels, by the way that is faster here, measured once."
-    args,few = (x, up, w, stride, padding), x.shape[1] < 8 and x.is_cpu and x.dtype.itemsize > 2
+    few = type(x) is Tensor and x.is_cpu and x.dtype.itemsize > 2 and x.shape[1] < 8
+    args = x, up, w, stride, padding
     if not few or _compiling() or torch.are_deterministic_algorithms_enabled():
         return _x_grad_transposed(*args)
     key = x.shape, w.shape, stride, padding, x.dtype, torch.get_num_threads()
-    if key not in _FASTER and not _get_current_dispatch_mode():     # nobody counts what runs
-        usual,other = [min(timeit.repeat(lambda: way(*args), number=1, repeat=4))
-                       for way in (_x_grad_transposed, _x_grad_shifts)]
+    if key not in _FASTER:
+        with _disable_current_modes():                              # who counts, counts the choice
+            usual,other = [min(timeit.repeat(lambda: way(*args), number=1, repeat=3))
+                           for way in (_x_grad_transposed, _x_grad_shifts)]
         _FASTER[key] = _x_grad_shifts if other < 0.8 * usual else _x_grad_transposed
-    return _FASTER.get(key, _x_grad_transposed)(*args)
+    return _FASTER[key](*args)
 
 # %% ../nbs/11_conv.ipynb #192f5c65
 def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
@@ -111,8 +113,9 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                )->None:
     """Gradients of `conv2d` for the filters, the biases and the input.
 
-    With fewer than 8 channels the faster of two ways to `inp.g` is taken, timed once for each
-    shape; after `torch.use_deterministic_algorithms(True)` always the same, and the same digits.
+    On a CPU, with fewer than 8 channels in float32 or float64, the faster of two ways to `inp.g`
+    is taken, timed once for each shape; always the same one, with the same digits, after
+    `torch.use_deterministic_algorithms(True)`.
     Raises as `conv2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
     fits('conv2d_grad', 'inp N C H W, out N F P Q, w F C k_h k_w, b F', inp, out, w, b)

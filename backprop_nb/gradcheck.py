@@ -164,6 +164,12 @@ def _owner(f):
 
 def _asked(module, what): return getattr(module, what, dict)()
 
+@contextmanager
+def _usual():
+    "Out of inference mode, with autograd on or off as it was."
+    was = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(was): yield
+
 # %% ../nbs/02_gradcheck.ipynb #8709d4dd
 @contextmanager
 def _lent(asked, wide):

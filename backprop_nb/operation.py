@@ -249,7 +249,10 @@ class Draw:
 # %% ../nbs/operation.ipynb #d0ceb0d3
 def _run_back(backward, out, *inputs):
     "Run a gradient function, `out` in its place: where that is its name for it, or first."
-    at = next((k for k,n in enumerate(inspect.signature(backward).parameters) if n == 'out'), 0)
+    try: params = inspect.signature(backward).parameters.values()
+    except ValueError: params = ()                                          # a builtin
+    names = [p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    at = names.index('out') if 'out' in names[:len(inputs) + 1] else 0
     backward(*inputs[:at], out, *inputs[at:])
 
 def _back_names(op):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
-from .gradcheck import _check, _equal, _size, _to_check, _what_is_asked, upstream
+from .gradcheck import _check, _equal, _usual, _size, _to_check, _what_is_asked, upstream
 from .graph import _clock, _nodes
 from .module import _shape_of, _versions_of
 from .operation import OPS, _run_back, fits
@@ -134,7 +134,7 @@ def _speed(t):
     return torch.zeros_like(t) if (v := forward_ad.unpack_dual(t).tangent) is None else v
 
 # %% ../nbs/17_tape.ipynb #17a00062
-@torch.inference_mode(False)
+@_usual()
 def check_adjoint(forward, # function of the inputs that returns one float tensor; or a module
                   backward=None, # its gradient, as `check_grads` takes it
                   *inputs, # arguments of `forward`; float tensors are checked in float64
@@ -175,7 +175,7 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
     detaches counts as a constant, too."""
     if len(xs) != len(vs): raise ShapeError(f'hvp: vs has {len(vs)} tensors, want {len(xs)}')
     for k,(x,v) in enumerate(zip(xs, vs)): fits('hvp', f'x{k} ..., v{k} ...', x, v)
-    with torch.inference_mode(False), forward_ad.dual_level():
+    with _usual(), forward_ad.dual_level():
         held = [Var(_moving(x, v)) for x,v in zip(xs, vs)]
         out = _a_var('hvp', f, f(*held))
         g = _arrived_at(out, upstream(out.data, 'hvp'))

@@ -5,7 +5,8 @@ import slips
 from run_course import ROOT
 from torch import Tensor
 from backprop_nb import exercises
-from backprop_nb.checker import STILL, Function, Gradient, Other, Paper, _source, diagnose
+from backprop_nb.checker import (
+    STILL, Function, Gradient, Other, Paper, _number_in, _source, diagnose)
 from backprop_nb.exercises import check, hint, solution
 from backprop_nb.grade import _space, exercise_cells
 
@@ -198,17 +199,31 @@ def test_modules_of_the_notebook_pass_in_it():
     for name, answer in ('07.3', 'NoBias'), ('07.4', 'Chain'):
         assert diagnose(name, space[answer]).state == 'done'
 
-@pytest.mark.parametrize('text', ['1/40, -1/8, 1/10', '(1/40, -1/8, 1 / 10)', '0.025, -1/8, .1'])
+@pytest.mark.parametrize('text', [
+    '1/40, -1/8, 1/10', '(1/40, -125/1000, 1 / 10)', '0.025, -1/8, .1'])
 def test_fractions_side_by_side_are_numbers(text): assert diagnose('09.1', text).state == 'done'
 
 def test_who_rounds_to_two_digits_is_told():
-    assert 'near; three digits count' in diagnose('09.1', (0.025, -0.13, 0.1)).text
-    assert 'three digits' not in diagnose('09.1', (0.025, 0.13, 0.1)).text
+    "Not of whole numbers, of which all digits count, and not where it is something else."
+    assert ', want 3 digits' in diagnose('09.1', (0.025, -0.13, 0.1)).text
+    for name, answer in [('09.1', (0.025, 0.13, 0.1)), ('09.1', (.0275, -.1375, .11)),
+                         ('07.1', 24800)]:
+        assert '3 digits' not in diagnose(name, answer).text
+
+@pytest.mark.parametrize('name, part, text', [
+    ('19.3', 'seconds', '230/1 000'), ('19.3', 'seconds', '230/1_000'),
+    ('18.1', 'there', '518 400/2')])
+def test_spaces_in_numbers_are_no_matter(name, part, text):
+    right = ALL[name].solution()
+    assert diagnose(name, right | {part: text}).state == 'done'
+
+@pytest.mark.parametrize('text', ['1/1e3', '3.2/50000', 'n/a', '1/0', '9'*5000 + '/7'])
+def test_other_text_stays_text(text): assert _number_in(text) == text
 
 def test_nothing_is_shown_that_was_not_handed_in():
     def reads(inp, targ, out=None): inp.g = out.g * (inp - targ[:,None]).sign() / len(targ)
     said = diagnose('03.2', reads).text
-    assert 'nothing arrives but 1' in said and 'out.g' not in said
+    assert 'may be left out' in said and 'out.g' not in said
 
 def test_a_name_mistyped_is_answered_by_those_of_its_chapter():
     for name in '3.4', '03.9':

@@ -439,7 +439,7 @@ def test_all_that_has_arrived_goes_to_0(opened):
 def test_going_back_leaves_no_control_as_it_was(name):
     "The page starts anew then, and a browser would fill in what stood there, but for this."
     text = (SITE/f'{name}.md').read_text('utf-8')
-    controls = re.findall(r'<(?:select|input type="checkbox").*?>', text)
+    controls = re.findall(r'<(?:select|input)\b.*?>', text)
     assert controls and [c for c in controls if 'autocomplete="off"' not in c] == []
 
 def test_five_things_to_try_with_convolution(opened):

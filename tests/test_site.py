@@ -326,6 +326,15 @@ def test_search_finds_the_place(tab, address):
     found = {q: results(tab, address, q)[0][0] for q in PLACES}
     assert found == PLACES
 
+def test_search_says_what_it_did_not_find(tab, address):
+    for query, missing in ('tensorflow', 'tensorflow'), ('resnet softmax', 'resnet'):
+        assert results(tab, address, query)
+        said = tab.locator('#search-results p').first.inner_text()
+        assert said.endswith(f'are near, since no page has {missing}, the best first.')
+    for query in 'constructor', '__proto__', '<b>xyzzy</b>': results(tab, address, query)
+    assert tab.locator('#search-results b').count() == 0
+    assert results(tab, address, 'first half of the sum')[0][0] != '18_cost.html#digits'
+
 def test_what_is_done_is_kept(tab, address):
     "A box that is ticked in a chapter is ticked on the page of exercises, and after a reload."
     tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
@@ -445,8 +454,8 @@ def test_paper_is_light(tab, address):
     tab.goto(f'{address}/04_relu.html', wait_until='domcontentloaded')
     tab.evaluate("document.documentElement.dataset.theme = 'dark'")
     seen = [tab.evaluate(f"dispatchEvent(new Event('{e}')), document.documentElement.dataset.theme")
-            for e in ('beforeprint', 'afterprint')]
-    assert seen == ['light', 'dark']
+            for e in ('beforeprint', 'beforeprint', 'afterprint', 'afterprint')]
+    assert seen == ['light', 'light', 'dark', 'dark']
 
 def test_dark_mode(tab, address):
     "The switch makes the paper darker than the ink, and the next page remembers it."

@@ -502,3 +502,31 @@ def test_forward_mode_where_autograd_is_off():
             check_adjoint(relu, lambda inp, out: setattr(inp, 'g', -out.g), double(3, 4))
     assert_close(within, want, **EXACT)
     assert_close(hvp(f, inner[:1], inner[1:]), want, **EXACT)
+
+def test_autograd_stays_as_it_was():
+    seen, x, v = [], double(4), double(4)
+    def f(a):
+        seen.append(torch.is_grad_enabled())
+        return record(mse, a * a, torch.zeros(4).double())
+    def relu_seen(inp): seen.append(torch.is_grad_enabled()); return inp.relu()
+    with torch.no_grad():
+        hvp(f, [x], [v])
+        check_adjoint(relu_seen, relu_grad, double(3, 4))
+    assert len(seen) > 2 and not any(seen[:1] + seen[-1:])
+    leaf = x.clone().requires_grad_()
+    assert not hvp(f, [leaf], [v])[0].requires_grad and seen[-1]
+
+def test_a_name_without_its_underscore():
+    a = Var(double(3))
+    product = a * a
+    a.data.add_(1)
+    with pytest.raises(OrderError, match='argument 0 of times changed'):
+        product.backward(torch.ones(3).double())
+
+def test_out_by_keyword_alone_comes_first():
+    x, up = double(3), double(3)
+    for back in (lambda y, x, *, out=None: setattr(x, 'g', 2 * x * y.g),
+                 lambda y, x, scale=2, out=None: setattr(x, 'g', scale * x * y.g)):
+        a = Var(x)
+        record(torch.square, a, back=back).backward(up)
+        assert_close(a.g, 2 * x * up, **EXACT)

@@ -24,7 +24,6 @@ def _three_steps():
 
 # %% ../../nbs/answers_10_training.ipynb #56245315
 def _between(low, high): return round(low + (high - low) * torch.rand(()).item(), 2)
-
 def _adam_args(N, d, m):
     "N steps are done with this one; the means are 0 before the first, and one gradient is 0."
     p,g,mean,squares = torch.randn(d, m), torch.randn(d, m), torch.randn(d, m), torch.rand(d, m)

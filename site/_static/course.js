@@ -65,8 +65,8 @@ const stops = new ResizeObserver(seen => {
 // On paper it is always light.
 const theme = document.documentElement.dataset;
 let onScreen;
-window.addEventListener('beforeprint', () => { onScreen = theme.theme; theme.theme = 'light'; });
-window.addEventListener('afterprint', () => { theme.theme = onScreen; });
+window.addEventListener('beforeprint', () => { onScreen ??= theme.theme; theme.theme = 'light'; });
+window.addEventListener('afterprint', () => { theme.theme = onScreen ?? theme.theme; onScreen = undefined; });
 
 // What is done: boxes with a key, such as 04 or 04.2, kept in this browser.
 const done = {

@@ -4,9 +4,9 @@
 // repaired; then the pages that have the most are shown.
 const SMALL = new Set('a an and are at be by do does for how i in is it my not of on or that the this to was we what when where which why with'.split(' '));
 const SAME = {tying: 'tied', bptt: 'through time', rope: 'rotary', fp16: 'float16', bf16: 'bfloat16',
-  half: 'float16', license: 'licence', l2: 'decay', regularization: 'decay',
-  regularisation: 'decay', sqrt: 'root', init: 'kaiming', initialization: 'kaiming', initialisation: 'kaiming',
-  xavier: 'kaiming', he: 'kaiming',   cnn: 'convolutional', rnns: 'rnn', mlp: 'perceptron', ce: 'cross entropy', autodiff: 'autograd'};
+  license: 'licence', l2: 'decay', regularization: 'decay',
+  regularisation: 'decay', sqrt: 'root', initialization: 'kaiming', initialisation: 'kaiming',
+  xavier: 'kaiming',   cnn: 'convolutional', rnns: 'rnn', mlp: 'perceptron', ce: 'cross entropy', autodiff: 'autograd'};
 const words = text => (text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).flatMap(
   word => word.includes('_') ? [word, ...word.split('_').filter(Boolean)] : [word]).map(stem);
 const stem = word => word.length > 4 ? word.replace(/(?:ies|es|s|ing|ed|e)$/, '') : word;
@@ -27,7 +27,7 @@ const has = term => KNOWN.has(term) || term.length > 2 && [...KNOWN].some(w => w
 
 /** The terms of a question: without small words, and without the numbers of a long message. */
 function asked(query) {
-  const said = words(query.replace(/[\p{L}\p{N}_]+/gu, w => SAME[w.toLowerCase()] ?? w));
+  const said = words(query.replace(/[\p{L}\p{N}_]+/gu, w => Object.hasOwn(SAME, w.toLowerCase()) ? SAME[w.toLowerCase()] : w));
   const long = said.length > 5, some = said.filter(w => !SMALL.has(w) && !(long && /^\d/.test(w)));
   return [...new Set(some.length ? some : said)];
 }
@@ -44,12 +44,12 @@ function apart(a, b, most) {
 /** The terms, with those that no page has joined to their neighbour, cut in two, or taken for the nearest. */
 function repaired(terms) {
   const list = [...terms];
-  for (let k = 0; k < list.length; k++) {
-    if (has(list[k])) continue;
+  for (let k = 0, tried = 0; k < list.length; k++) {
+    if (has(list[k]) || tried++ > 7) continue;
     const at = [k - 1, k].find(i => KNOWN.has(list[i] + list[i + 1]));
     if (at >= 0) { list.splice(at, 2, list[at] + list[at + 1]); k = at; continue; }
-    const term = list[k], cut = [...term].findIndex((_, i) => i > 2 && KNOWN.has(term.slice(0, i)) && KNOWN.has(term.slice(i)));
-    const most = term.length > 7 ? 2 : term.length > 4 ? 1 : 0, near = [...KNOWN].map(w => [apart(term, w, most), w]);
+    const term = list[k], cut = [...term].findIndex((_, i) => i > 2 && i < term.length - 2 && KNOWN.has(term.slice(0, i)) && KNOWN.has(term.slice(i)));
+    const most = term.length > 7 ? 2 : term.length > 4 ? 1 : 0, near = [...KNOWN].filter(w => Math.abs(w.length - term.length) <= most).map(w => [apart(term, w, most), w]);
     const [off, word] = near.reduce((a, b) => b[0] < a[0] ? b : a, [most + 1, '']);
     if (cut > 0) list.splice(k, 1, term.slice(0, cut), term.slice(cut));
     else if (off <= most) list[k] = word;
@@ -100,8 +100,13 @@ function named(query) {
 function find(query) {
   const terms = asked(query), first = named(query);
   let found = look(terms), says = /\s/.test(query.trim()) ? 'have all of these words' : 'have it';
-  if (!found.length) found = look(repaired(terms));
-  if (!found.length) [found, says] = [look(repaired(terms), true), 'have some of these words; none has all'];
+  if (!found.length) {
+    const missing = (query.match(/[\p{L}\p{N}_]+/gu) ?? []).filter(w => !words(w).every(has)).slice(0, 3);
+    const near = repaired(terms), none = missing.length ? `no page has ${missing.join(' or ')}` : 'none has all of these words';
+    found = look(near);
+    if (!found.length) found = look(near, true);
+    says = `are near, since ${none}`;
+  }
   if (first) found = [first, ...found.filter(f => f.page !== first.page)];
   return [found.slice(0, 30), says];
 }
