@@ -29,7 +29,7 @@ const has = term => KNOWN.has(term) || term.length > 2 && [...KNOWN].some(w => w
 function asked(query) {
   const said = words(query.replace(/[\p{L}\p{N}_]+/gu, w => Object.hasOwn(SAME, w.toLowerCase()) ? SAME[w.toLowerCase()] : w));
   const long = said.length > 5, some = said.filter(w => !SMALL.has(w) && !(long && /^\d/.test(w)));
-  return [...new Set(some.length ? some : said)];
+  return [...new Set(some.length ? some : said)].slice(0, 40);
 }
 
 /** How many letters have to be put in, left out or exchanged, up to `most`. */
@@ -105,7 +105,7 @@ function find(query) {
     const near = repaired(terms), none = missing.length ? `no page has ${missing.join(' or ')}` : 'none has all of these words';
     found = look(near);
     if (!found.length) found = look(near, true);
-    says = `are near, since ${none}`;
+    says = `near, since ${none}`;
   }
   if (first) found = [first, ...found.filter(f => f.page !== first.page)];
   return [found.slice(0, 30), says];
@@ -123,7 +123,8 @@ function show(query) {
   const place = document.getElementById('search-results'), [found, says] = find(query);
   const head = document.createElement('p'), list = document.createElement('ol');
   head.setAttribute('role', 'status');
-  head.textContent = !query ? '' : found.length === 1 ? 'One page.' : found.length ? `${found.length} pages ${says}, the best first.`
+  head.textContent = !query ? '' : found.length ? says.startsWith('near') ? `${found.length === 1 ? 'One page is' : `${found.length} pages are`} ${says}.`
+    : found.length === 1 ? 'One page.' : `${found.length} pages ${says}, the best first.`
     : 'No page has any of these words. Try others, or the name of a function.';
   list.className = 'found';
   for (const {page, section, terms} of found) {
