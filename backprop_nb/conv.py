@@ -77,13 +77,13 @@ def _x_grad_shifts(x, up, w, stride, padding):
     return g[:, :, padding : padding + H, padding : padding + W].contiguous()
 
 def _w_grad_conv(x, up, w, stride, padding):
-    "Gradient for the filters: pictures and upstream convolved, batch and channels swapped."
+    "Gradient for the filters: pictures by upstream spread by `stride`, batch and channels swapped."
     if len(x) == 0: return w.new_zeros(w.shape)                     # no picture to convolve
-    whole = _compiling() or not x.is_cpu or x.dtype.itemsize < 4     # else a cache holds a part
+    whole = _compiling() or not x.is_cpu or x.dtype.itemsize < 4    # else in parts, for the cache
     parts = 1 if whole else min(len(x), 1 + up.numel() // 2**20)
     pairs = zip(*(t.transpose(0, 1).tensor_split(parts, 1) for t in (x, up)))
     g = sum(F.conv2d(a.contiguous(), b.contiguous(), None, 1, padding, stride) for a,b in pairs)
-    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()   # dilation `stride`
+    return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
 
 # %% ../nbs/11_conv.ipynb #5c0e1a84
 _FASTER = {}                # by shapes: the faster way to the gradient for the input

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
-from .gradcheck import _check, _equal, _usual, _size, _to_check, _what_is_asked, upstream
+from .gradcheck import _check, _equal, _size, _to_check, _usual, _what_is_asked, upstream
 from .graph import _clock, _nodes
 from .module import _shape_of, _versions_of
 from .operation import OPS, _run_back, fits
@@ -35,8 +35,9 @@ def record(f:Callable, # an operation of the package, or any function with its o
           )->Var:
     """f(*args), with a note of what went in, what came out, and how to go back.
 
-    Raises `TypeError` where no gradient function is known, no argument is a `Var` or `f` gives no
-    tensor of floats, and what `f` raises."""
+    `back` reads `out.g` and writes `.g` of each argument that is a `Var`. Raises `TypeError` where
+    no gradient function is known, no argument is a `Var` or `f` gives no tensor of floats, and what
+    `f` raises."""
     name,held = _called(f), {k: a for k,a in enumerate(args) if isinstance(a, Var)}
     if not held: raise ArgumentError(f'record: no argument of {name} is a Var, want one')
     if back is None: back = next((op.backward for op in OPS.values() if op.forward is f), None)
@@ -108,8 +109,8 @@ def _may_go_back(v, g):
         if now != then: raise OrderError(
             f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place '
             'since it was recorded; gradients would mix old and new, so record it again first')
-    linear = v.data.dim() or v.back in (_plus_back, _times_back)            # for hvp, below
-    if not linear and forward_ad.unpack_dual(g).tangent is not None:
+    keeps_speed = v.data.dim() or v.back in (_plus_back, _times_back)       # for hvp, below
+    if not keeps_speed and forward_ad.unpack_dual(g).tangent is not None:
         raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
 
 # %% ../nbs/17_tape.ipynb #17a00040

@@ -93,3 +93,14 @@ def test_gradients_lie_in_one_piece(taken):
     out.g = torch.randn_like(out)
     for way in conv._x_grad_transposed, conv._x_grad_shifts:
         assert way(x, out.g, w, 1, 0).is_contiguous()
+
+def test_what_changes_the_time_is_measured_anew(taken):
+    x, w, up = torch.randn(2, 3, 6, 6), torch.randn(4, 3, 2, 2), torch.randn
+    threads = torch.get_num_threads()
+    for stride, padding, size in (1, 0, 5), (2, 0, 3), (2, 1, 4):
+        conv._x_grad(x, up(2, 4, size, size), w, stride, padding)
+    try:
+        torch.set_num_threads(threads + 1)
+        conv._x_grad(x, up(2, 4, 5, 5), w, 1, 0)
+    finally: torch.set_num_threads(threads)
+    assert len(conv._FASTER) == 4 and len(taken) == 4 * 7

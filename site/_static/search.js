@@ -32,9 +32,8 @@ function asked(query) {
   return [...new Set(some.length ? some : said)].slice(0, 40);
 }
 
-/** How many letters have to be put in, left out or exchanged, up to `most`. */
-function apart(a, b, most) {
-  if (Math.abs(a.length - b.length) > most) return most + 1;
+/** How many letters have to be put in, left out or exchanged. */
+function apart(a, b) {
   let row = [...Array(b.length + 1).keys()];
   for (let i = 1; i <= a.length; i++)
     row = row.reduce((next, up, j) => [...next, j ? Math.min(up + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] !== b[j - 1])) : i], []);
@@ -49,7 +48,7 @@ function repaired(terms) {
     const at = [k - 1, k].find(i => KNOWN.has(list[i] + list[i + 1]));
     if (at >= 0) { list.splice(at, 2, list[at] + list[at + 1]); k = at; continue; }
     const term = list[k], cut = [...term].findIndex((_, i) => i > 2 && i < term.length - 2 && KNOWN.has(term.slice(0, i)) && KNOWN.has(term.slice(i)));
-    const most = term.length > 7 ? 2 : term.length > 4 ? 1 : 0, near = [...KNOWN].filter(w => Math.abs(w.length - term.length) <= most).map(w => [apart(term, w, most), w]);
+    const most = term.length > 7 ? 2 : term.length > 4 ? 1 : 0, near = [...KNOWN].filter(w => Math.abs(w.length - term.length) <= most).map(w => [apart(term, w), w]);
     const [off, word] = near.reduce((a, b) => b[0] < a[0] ? b : a, [most + 1, '']);
     if (cut > 0) list.splice(k, 1, term.slice(0, cut), term.slice(cut));
     else if (off <= most) list[k] = word;
@@ -60,8 +59,8 @@ function repaired(terms) {
 /** What has all of the terms, best first; if `most`, what has some of them. */
 function look(terms, most = false) {
   const rare = Object.fromEntries(terms.map(term => {
-    const has = PAGES.filter(p => p.sections.some(s => value(s, term)) || count(p.defined, term)).length;
-    return [term, has && Math.log((1 + PAGES.length) / has)];
+    const on = PAGES.filter(p => p.sections.some(s => value(s, term)) || count(p.defined, term)).length;
+    return [term, on && Math.log((1 + PAGES.length) / on)];
   }));
   const found = PAGES.map(page => {
     let score = 0, have = 0;
