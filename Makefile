@@ -10,15 +10,15 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .PHONY: help course lab site test bench mutants clean FORCE
 help:
-	@echo "make course   run every notebook in its own fresh kernel, then make the site of them"
-	@echo "make site     make the site of the saved notebooks, nothing is run: _build/site"
+	@echo "make course   run every notebook in its own fresh kernel, then build the site from them"
+	@echo "make site     build the site from the saved notebooks, without running them: _build/site"
 	@echo "make lab      open the course in JupyterLab; your notebooks are in work/"
-	@echo "make test     check notebooks, package and links (takes some minutes)"
+	@echo "make test     check notebooks, package and links (takes a few minutes)"
 	@echo "make bench    measure speed and memory against autograd"
 	@echo "make mutants  plant 100 faults in the package's cells; how many are caught?"
 	@echo "make clean    remove what make made: .venv, _build and the like"
 	@echo "The first call sets up .venv; choose its Python with make PYTHON=/path/to/python, and"
-	@echo "a small PyTorch, for machines without a GPU of NVIDIA, with make TORCH=cpu."
+	@echo "a small PyTorch, for machines without an NVIDIA GPU, with make TORCH=cpu."
 
 course: $(STAMP)
 	@$(PY) tools/run_course.py

@@ -160,7 +160,7 @@ def _keep_gpt(path, gpt, symbols):
     _put(path, save(tensors, {'gpt': about, 'sha256': _digest(about, tensors)}))
 
 def _kept_gpt(path):
-    "The GPT that is in a file, and its symbols; refuses another file, and a damaged one."
+    "The GPT that is in a file, and its symbols; refuses other files, and damaged ones."
     from safetensors import SafetensorError
     from safetensors.torch import load
     try:
@@ -169,7 +169,7 @@ def _kept_gpt(path):
         meta = json.loads(raw[8:8 + int.from_bytes(raw[:8], 'little')]).get('__metadata__', {})
         if 'gpt' not in meta: raise ValueError('it was not written by --save')
         if _digest(meta['gpt'], tensors) != meta.get('sha256'):
-            raise ValueError('it is damaged, its checksum does not fit')
+            raise ValueError('it is damaged, its checksum does not match')
         return _made_of(json.loads(meta['gpt']), tensors)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as e:
         raise argparse.ArgumentTypeError(f'{path!r} holds no GPT: {e}') from e
@@ -179,7 +179,7 @@ def _made_of(about, tensors):
     "A GPT of these sizes and numbers, and its symbols. Raises an error where they do not fit."
     symbols = about.pop('symbols')
     if not isinstance(symbols, str) or len({*symbols}) != len(symbols):
-        raise ValueError('its symbols are not each there once')
+        raise ValueError('its symbols are not all different')
     if about.keys() != _SIZES.keys(): raise ValueError(f'its sizes are {[*about]}')
     if not 1 <= about['layers'] <= len(tensors): raise ValueError('its blocks are not all there')
     with torch.device('meta'): plan = GPT(len(symbols), **about)        # takes no memory yet
@@ -192,14 +192,14 @@ def _made_of(about, tensors):
 
 # %% ../nbs/demo.ipynb #gpt0006
 def _write_on(args):
-    "Learn, or take what was learned before; say how well; write on from the prompt."
+    "Learn, or take what was learned before; say how well; continue from the prompt."
     if args.load: gpt,symbols = args.load
     else:
         text = Text(*(t.to(torch.get_default_device()) for t in args.text[:2]), args.text.symbols)
         gpt,symbols = _learned(text, args.steps, args.seed), text.symbols
-        if place()[0]: return                       # rank 0 says, keeps and writes
+        if place()[0]: return                       # rank 0 reports, saves and writes
         loss = text_loss(gpt, text.valid[:100_000])
-        print(f'loss of a character that it has not seen: {loss:.2f}, perplexity '
+        print(f'loss per character on text that it has not seen: {loss:.2f}, perplexity '
               f'{math.exp(loss):.2f}\n')
         if args.save: _keep_gpt(args.save, gpt, symbols)
     for p in gpt.parameters(): p.data = p.data.to(torch.get_default_device())
@@ -224,7 +224,7 @@ def _new_name(model, dice):
 
 # %% ../nbs/demo.ipynb #name0003
 def _write_names(args):
-    "Learn names; say how well; make up 20, with a star at those of the census."
+    "Learn names; say how well; make up 20, with a star at those in the census."
     torch.manual_seed(args.seed)
     train,valid,test = names()
     first,*rest = mlp(30, 200, 27)
@@ -236,7 +236,7 @@ def _write_names(args):
     for opt.lr,epochs in (5e-3, 5), (5e-4, 3):
         fit(model, opt, _threes(train), epochs, _threes(valid), 256, args.seed, history)
     loss = history.valid_loss[-1]
-    print(f'loss of a letter of other names: {loss:.2f}, perplexity {math.exp(loss):.2f}\n')
+    print(f'loss per letter on other names: {loss:.2f}, perplexity {math.exp(loss):.2f}\n')
     model.eval()
     dice,made,known = torch.Generator('cpu').manual_seed(args.seed), {}, {*train, *valid, *test}
     while len(made) < 20:
@@ -244,7 +244,7 @@ def _write_names(args):
         if name: made[name] = name + '*'*(name in known)
     made = [f'{w:14}' for w in made.values()]
     for row in range(0, 20, 5): print(''.join(made[row:row+5]).rstrip())
-    print(f'\n* one of the {len(known):,} names of the census')
+    print(f'\n* one of the {len(known):,} names in the census')
 
 # %% ../nbs/demo.ipynb #7899501a
 def _device(name):
@@ -257,7 +257,7 @@ def _device(name):
     return device
 
 def _seed(text, low=0, high=2**63 - 1):
-    "A whole number from 0 to 2^63 - 1, or others."
+    "A whole number from 0 to 2^63 - 1, or within other limits."
     if not text.isdecimal() or not low <= int(text) <= high:
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from {low} to {high}')
     return int(text)
@@ -278,7 +278,7 @@ def _picture(text, kinds=('.png', '.svg', '.pdf', '.jpg')):
     try:
         real = Path(os.path.realpath(path))         # a link is followed
         new = not real.exists()
-        if not new and not real.is_file(): raise OSError('it is no plain file')
+        if not new and not real.is_file(): raise OSError('it is not a plain file')
         open(real, 'ab').close()                    # as we shall, when the training is done
         if new: real.unlink()
     except (OSError, ValueError) as e:
@@ -287,18 +287,19 @@ def _picture(text, kinds=('.png', '.svg', '.pdf', '.jpg')):
 
 # %% ../nbs/demo.ipynb #c84832ba
 def _parser():
-    "What may stand on the command line."
+    "What may be given on the command line."
     p = argparse.ArgumentParser('python -m backprop_nb', description='Check every gradient of the '
         'package against autograd, then train a network with them: on digits, of which it saves a '
         'picture, on plays (--gpt) or on names (--names), of which it writes some.')
     p.add_argument('--device', type=_device, metavar='NAME', help='cpu, cuda, cuda:1, mps '
                    '(default: cuda where there is one, else cpu)')
     p.add_argument('--seed', type=_seed, default=0, metavar='N',
-                   help='for weights, order and dice (default: 0)')
+                   help='for weights, order and sampling (default: 0)')
     _options_of_digits(p.add_argument_group('digits'))
     what = p.add_mutually_exclusive_group()
-    what.add_argument('--gpt', action='store_true', help='learn three plays of Shakespeare, write')
-    what.add_argument('--names', action='store_true', help='learn first names, make up 20')
+    what.add_argument('--gpt', action='store_true', help='learn three plays of Shakespeare, '
+                      'and write')
+    what.add_argument('--names', action='store_true', help='learn first names, and make up 20')
     _options_of_gpt(p.add_argument_group('with --gpt'))
     return p
 
@@ -307,7 +308,7 @@ def _options_of_digits(p):
     p.add_argument('--full', action='store_true',
                    help='train on 50,000 digits of MNIST and test on its 10,000 (default: the '
                    '12,000 in the package); MNIST is read from the folder that the environment '
-                   'variable BACKPROP_NB_DATA names, and fetched where it is missing')
+                   'variable BACKPROP_NB_DATA names, and fetched if it is missing')
     p.add_argument('--conv', action='store_true',
                    help='a convolutional network (default: a perceptron)')
     p.add_argument('--out', type=_picture, metavar='FILE',
@@ -317,12 +318,13 @@ def _options_of_digits(p):
 def _options_of_gpt(p):
     tensors,whole = ('.safetensors',), partial(_seed, low=1, high=10**6)
     p.add_argument('--text', type=_text_of, metavar='FILE', help='learn this text instead')
-    p.add_argument('--steps', type=whole, metavar='N', help='of training (default: 1200)')
+    p.add_argument('--steps', type=whole, metavar='N',
+                   help='number of training steps (default: 1200)')
     p.add_argument('--sample', type=whole, metavar='N',
                    help='how many characters it writes (default: 500)')
-    p.add_argument('--prompt', metavar='TEXT', help='what it writes on from (default: a new line)')
+    p.add_argument('--prompt', metavar='TEXT', help='what to continue from (default: a new line)')
     p.add_argument('--save', type=partial(_picture, kinds=tensors), metavar='FILE',
-                   help='keep what was learned, in a file .safetensors')
+                   help='keep what was learned, in a .safetensors file')
     p.add_argument('--load', type=_kept_gpt, metavar='FILE',
                    help='write with what was kept in such a file; learn nothing')
 
@@ -356,7 +358,7 @@ def _filled(args, p):
     if not args.load: args.text = args.text or shakespeare()
     symbols = args.load[1] if args.load else args.text.symbols
     if args.prompt is None: args.prompt = '\n' if '\n' in symbols else symbols[0]
-    if not args.prompt: p.error("argument --prompt: '' holds nothing, want a symbol or more")
+    if not args.prompt: p.error("argument --prompt: '' is empty, want one symbol or more")
     try: encode(args.prompt, symbols)
     except RangeError as e: p.error(f'argument --prompt: {e}')
     return args
@@ -393,7 +395,7 @@ def _train(conv, full, seed, out):
     history = History()
     for opt.lr,epochs in plan:
         fit(model, opt, train, epochs, valid, batch_size, seed, history, place()[0] == 0)
-    if place()[0]: return                           # rank 0 says and draws
+    if place()[0]: return                           # rank 0 reports and draws
     x,y = (test or valid).tensors
     scores = torch.cat([model.predict(xb) for xb in x.split(1000)])
     right = (scores.argmax(1) == y).sum().item()

@@ -18,7 +18,7 @@ from .operation import Op, _compiling, _dense, _whole, _wide, fits
 
 # %% ../nbs/15_attention.ipynb #a1500010
 def _who_sees(name, mask, q, k):
-    "The mask, with rows that see nothing made whole, and these rows (..., T, 1); or twice None."
+    "The mask, where rows that see nothing now see all, and those rows (..., T, 1); or None twice."
     scores = torch.Size((*q.shape[:-1], k.shape[-2]))
     if q.shape[-1] == 0: raise ShapeError(f'{name}: q and k have 0 features, want 1 or more')
     if mask is None: return None, None
@@ -36,7 +36,7 @@ def _who_sees(name, mask, q, k):
 def attention(q:Tensor, # queries (..., T, d)
               k:Tensor, # keys (..., S, d)
               v:Tensor, # values (..., S, e)
-              mask:Tensor|None=None, # bool, (T, S) or what broadcasts to (..., T, S): True, look
+              mask:Tensor|None=None, # bool, (T, S) or broadcastable to (..., T, S); True: look
              )->Tensor: # (..., T, e)
     """Scaled dot-product attention softmax(q k^T / sqrt(d)) v, the softmax along the keys.
 
@@ -67,10 +67,11 @@ def attention_grad(q:Tensor, # queries (..., T, d); receives `q.g`
                    v:Tensor, # values (..., S, e); receives `v.g`
                    mask:Tensor|None=None, # as in `attention`
                   )->None:
-    """Gradients of `attention`, with A the weights, computed again: v.g = A^T out.g,
+    """Gradients of `attention`, where A are the weights, computed again: v.g = A^T out.g,
     dZ = A (out.g v^T - rowsum(out.g out)), q.g = dZ k / sqrt(d), k.g = dZ^T q / sqrt(d).
 
-    `out` must be `attention(q, k, v, mask)`. Raises as it does, and what `upstream` raises."""
+    `out` must be `attention(q, k, v, mask)`. Raises as `attention` does, and what `upstream`
+    raises."""
     fits('attention_grad', 'q ... T d, out ... T e, k ... S d, v ... S e', q, out, k, v)
     seen,blind = _who_sees('attention_grad', mask, q, k)
     Q,O,K,V,G = _wide(q, out, k, v, upstream(out, 'attention_grad'))
@@ -86,7 +87,7 @@ def attention_grad(q:Tensor, # queries (..., T, d); receives `q.g`
 
 # %% ../nbs/15_attention.ipynb #a1500073
 def _in_heads(t, heads, parts):
-    "(N, T, parts*width) as so many parts (N, heads, T, d), views of `t`."
+    "(N, T, parts*width) as `parts` views (N, heads, T, d) of `t`."
     return [*t.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4)]
 
 def _merged(t):
@@ -99,7 +100,7 @@ def _cut_fits(width, heads, causal):
     width,heads = _whole('Attention: width', width, 1), _whole('Attention: heads', heads, 1)
     if width % heads:
         raise ShapeError(f'Attention: width {width} cannot be cut into {heads} heads, want a '
-                         'multiple of them')
+                         f'multiple of {heads}')
     if not isinstance(causal, bool):
         raise ArgumentError(f'Attention: causal is {causal!r:.40}, want a bool')
     return width, heads, causal
@@ -110,13 +111,13 @@ def _back_only(T, device):
 
 # %% ../nbs/15_attention.ipynb #a1500061
 class Attention(Module):
-    """Self-attention (N, T, width) -> (N, T, width) in so many heads; see `attention`.
+    """Self-attention (N, T, width) -> (N, T, width) with `heads` heads; see `attention`.
 
     `qkv` makes queries, keys and values, side by side in this order, each cut into heads of
     width/heads columns; `proj` mixes what they have found. Causal: no step sees a later one."""
     def __init__(self, width:int, # features of a step
                  heads:int=1, # how many; width is a multiple of it
-                 causal:bool=True): # may a step look only at itself and at what was before it?
+                 causal:bool=True): # may a step look only at itself and earlier steps?
         self.width,self.heads,self.causal = width,*_ = _cut_fits(width, heads, causal)
         def layer(m): return Lin(torch.randn(width, m) / math.sqrt(width), torch.zeros(m))
         self.qkv,self.proj = layer(3*width), layer(width)
@@ -172,13 +173,13 @@ def _in_blocks(q, k, v, causal, size):
 def attention_blocks(q:Tensor, # queries (..., T, d)
                      k:Tensor, # keys (..., S, d)
                      v:Tensor, # values (..., S, e)
-                     causal:bool=False, # may query t look at keys 0 to t only?
-                     size:int=128, # queries, and keys, of a block
+                     causal:bool=False, # may query t look only at keys 0 to t?
+                     size:int=128, # queries, and keys, per block
                     )->Tensor: # (..., T, e)
     """`attention` in blocks, without the table; the log-sum-exp of each row is kept as `out.lse`.
 
     Dao et al., FlashAttention (2022). Raises `ValueError` for shapes that do not fit and a size
-    below 1, `TypeError` for integers and mixed dtypes."""
+    below 1, `TypeError` for integers, mixed dtypes and a `causal` that is not a bool."""
     fits('attention_blocks', 'q ... T d, k ... S d, v ... S e', q, k, v)
     size = _block_args('attention_blocks', q.shape[-1], causal, size)
     out,lse = _in_blocks(*_wide(q, k, v), causal, size)
@@ -192,11 +193,11 @@ def attention_blocks_grad(q:Tensor, # queries (..., T, d); receives `q.g`
                           k:Tensor, # keys (..., S, d); receives `k.g`
                           v:Tensor, # values (..., S, e); receives `v.g`
                           causal:bool=False, # as in `attention_blocks`
-                          size:int=128, # queries, and keys, of a block
+                          size:int=128, # queries, and keys, per block
                          )->None:
     """Gradients of `attention_blocks`, those of `attention`, summed block by block.
 
-    `out` must be `attention_blocks(q, k, v, causal)`; without its `lse` that is computed again.
+    `out` must be `attention_blocks(q, k, v, causal)`; without its `lse`, that is computed again.
     Raises as `attention_blocks` does, and what `upstream` raises."""
     fits('attention_blocks_grad', 'q ... T d, out ... T e, k ... S d, v ... S e', q, out, k, v)
     size = _block_args('attention_blocks_grad', q.shape[-1], causal, size)
@@ -227,13 +228,13 @@ def _form_of(name, tanh):
 
 # %% ../nbs/15_attention.ipynb #a1500081
 def gelu(x:Tensor, # any shape
-         tanh:bool=False, # the form with tanh, which GPT-2 has, in place of the one with erf
+         tanh:bool=False, # the form with tanh, which GPT-2 uses, instead of the one with erf
         )->Tensor: # the shape of `x`
     """x Phi(x) with Phi the normal distribution function, or with tanh
-    x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which is near it.
+    x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which is close to it.
 
-    Hendrycks, Gimpel, Gaussian Error Linear Units (2016). Raises `TypeError` for integers and where
-    `tanh` is no bool."""
+    Hendrycks, Gimpel, Gaussian Error Linear Units (2016). Raises `TypeError` for integers and if
+    `tanh` is not a bool."""
     fits('gelu', 'x ...', x)
     return F.gelu(x, approximate=_form_of('gelu', tanh))
 
@@ -246,7 +247,7 @@ def _erf_slope(x):
 
 def _tanh_slope(x, a=math.sqrt(2/math.pi), b=0.044715):
     "(1 + t)/2 (1 + (1 - t) x u')."
-    x = x.clamp(-30, 30)                                # beyond it the slope is 0 or 1
+    x = x.clamp(-30, 30)                                # beyond that the slope is 0 or 1
     xx = x.square()
     t = (a*b * xx).add_(a).mul_(x).tanh_()
     slope = xx.mul_(3*a*b).add_(a).mul_(x).mul_(1 - t).add_(1)
@@ -257,7 +258,8 @@ def gelu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
               out:Tensor, # what went out; `out.g` is the upstream gradient
               tanh:bool=False, # as in `gelu`
              )->None:
-    "Gradient of `gelu`: out.g (Phi + x phi), or that of the form with tanh. Raises as it does."
+    """Gradient of `gelu`: out.g (Phi + x phi), or that of the form with tanh. Raises as `gelu` does,
+    `ValueError` for an `out` of another shape, and what `upstream` raises."""
     fits('gelu_grad', 'inp ..., out ...', inp, out)
     _form_of('gelu_grad', tanh)
     x,g = _wide(inp, upstream(out, 'gelu_grad'))
@@ -273,7 +275,7 @@ def silu(x:Tensor, # any shape
 def silu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
               out:Tensor, # what went out; `out.g` is the upstream gradient
              )->None:
-    "Gradient of `silu`: out.g (s + out (1 - s)) with s = sigmoid(inp). Raises as it does."
+    "Gradient of `silu`: out.g (s + out (1 - s)) with s = sigmoid(inp). Raises as `gelu_grad`."
     fits('silu_grad', 'inp ..., out ...', inp, out)
     x,z,g = _wide(inp, out, upstream(out, 'silu_grad'))
     s = x.sigmoid()
@@ -301,7 +303,7 @@ def _masked(r):
     return [q, k, v, torch.rand(r.shape('T S'), device=q.device) > .4]
 
 def _torch_attention(q, k, v, mask):
-    "PyTorch's, with zeros where there is nothing to see in every version of it."
+    "PyTorch's, with zeros, in every version of it, where there is nothing to see."
     blind = ~mask.any(-1, keepdim=True)
     return F.scaled_dot_product_attention(q, k, v, mask | blind).masked_fill(blind, 0)
 

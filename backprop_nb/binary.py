@@ -37,9 +37,9 @@ def bce(p:Tensor, # probabilities (N, 1), or any shape, from 0 to 1
     """Binary cross-entropy over all entries, -1/N sum_i (y_i log p_i + (1 - y_i) log(1 - p_i)).
 
     A logarithm is never taken as less than -100, as in PyTorch: with a target of 0 or 1 a `p` of
-    exactly 0 or 1 costs 0 or 100. `bce_with_logits` knows no such limit. Raises `ValueError` for
-    shapes that would broadcast and for values outside 0..1, `TypeError` for integer `p` and another
-    float dtype."""
+    exactly 0 or 1 costs 0 or 100. `bce_with_logits` has no such limit. Raises `ValueError` for
+    shapes that would broadcast and for values outside 0..1, `TypeError` for integer `p` and for
+    targets of another float dtype."""
     targ = _targets('bce', 'p', p, targ)
     _in_01('bce', p=p, targ=targ)
     return F.binary_cross_entropy(p, targ)
@@ -50,8 +50,8 @@ def sigmoid_grad(inp:Tensor, # what came in, any shape; receives `inp.g` in the 
                 )->None:
     """Gradient of `sigmoid`: upstream * out (1 - out), where `out` must be `sigmoid(inp)`.
 
-    Raises `ValueError` for another shape of `out`, `TypeError` for another dtype and for integers,
-    and what `upstream` raises."""
+    Raises `ValueError` for an `out` of another shape, `TypeError` for one of another dtype and for
+    integers, and what `upstream` raises."""
     fits('sigmoid_grad', 'inp ..., out ...', inp, out)
     inp.g = upstream(out, 'sigmoid_grad') * out * (1 - out)
 
@@ -78,7 +78,8 @@ def bce_with_logits(z:Tensor, # scores (N, 1), or any shape
 
     The formula is 1/N sum_i (1 - y_i) max(z_i, 0) + y_i max(-z_i, 0) + log(1 + e^-|z_i|): finite
     and right for large scores of either sign. Raises `ValueError` for shapes that would broadcast
-    and for targets outside 0..1, `TypeError` for integer `z` and another float dtype."""
+    and for targets outside 0..1, `TypeError` for integer `z` and for targets of
+    another float dtype."""
     targ = _targets('bce_with_logits', 'z', z, targ)
     _in_01('bce_with_logits', targ=targ)
     zero = torch.zeros_like(z)
@@ -88,7 +89,7 @@ def bce_with_logits(z:Tensor, # scores (N, 1), or any shape
 # %% ../nbs/08_binary.ipynb #fe2bd1ec
 def bce_with_logits_grad(inp:Tensor, # scores (N, 1), or any shape; receives `inp.g`, same shape
                          targ:Tensor, # targets (N,) for scores (N, 1), else the shape of `inp`
-                         out:Tensor|None=None, # the loss; its `.g`, if any, is the upstream one
+                         out:Tensor|None=None, # the loss; `out.g`, if any, is the upstream gradient
                         )->None:
     """Gradient of `bce_with_logits` for the scores, upstream * 1/N (sigmoid(z) - y).
 
@@ -120,6 +121,6 @@ def _as(f): return lambda x, y: f(x, y.reshape(x.shape).to(x.dtype))
 
 Op('sigmoid', sigmoid, sigmoid_grad, torch.sigmoid, lambda r: [r('...')])
 Op('bce', bce, bce_grad, _as(F.binary_cross_entropy),
-   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's least divisor
+   lambda r: _pairs(r, torch.sigmoid, torch.sigmoid), rtol=1e-8)  # torch's smallest divisor
 Op('bce_with_logits', bce_with_logits, bce_with_logits_grad,
        _as(F.binary_cross_entropy_with_logits), lambda r: _pairs(r, soft=torch.sigmoid));

@@ -27,7 +27,7 @@ def _rows(table):
     return [('\n'.join(re.findall('`([^`]+)`', a)), b) for a,b in rows]
 
 def _below(head, part):
-    "What stands in a section below `**head**`."
+    "The text of a section below `**head**`."
     found = re.search(rf'^\*\*{head}\*\*\n(.*?)(?=^\*\*|^<details|\Z)', part, re.M | re.S)
     return found[1].strip() if found else ''
 
@@ -44,7 +44,7 @@ def book(text:str, # Markdown, a section `## 04.2 Title` for each exercise
 
 # %% ../nbs/checker.ipynb #text2
 def _open_books():
-    "Call what enters more; what stands here already stays."
+    "Call what enters more; what is here already stays."
     own = {**EXERCISES}
     while _BOOKS: _BOOKS.pop()()
     EXERCISES.update(own)
@@ -178,7 +178,7 @@ SIZES = [dict(N=N, d=d, m=m) for N,d,m in [(1, 1, 1), (2, 1, 1), (2, 2, 1), (1, 
                                            (4, 4, 4), (5, 3, 7), (3, 5, 2)]]
 
 def _drawn(inputs, sizes):
-    "What draws the inputs, made of axes such as 'N d, d m, m', and each case's sizes by its names."
+    "What draws the inputs, made of axes such as 'N d, d m, m', and each case's sizes by name."
     if isinstance(inputs, str):
         letters = dict.fromkeys(re.findall('[A-Za-z]', inputs))
         tensors = ', '.join(f'randn({",".join(a.split())})' for a in inputs.split(','))
@@ -233,7 +233,7 @@ class Paper(Exercise):
 
 # %% ../nbs/checker.ipynb #kinds2
 class Function(Exercise):
-    "A function; what it returns has the names in `returns`, into `kept` it must not write."
+    "A function; what it returns gets the names in `returns`; it must not write into `kept`."
     def __init__(self, name, inputs, sizes=SIZES, returns=(), kept=()):
         super().__init__(name, inputs, sizes)
         self.returns,self.kept = returns,kept
@@ -258,13 +258,13 @@ class Other(Function):
 
 # %% ../nbs/checker.ipynb #gradient0
 def _lay(tensors, old=True):
-    "Put something old, or None, into each `.g` that floats may have; what lies there now, by name."
+    "Put something old, or None, into each `.g` that floats may have; what is there now, by name."
     for t in filter(_is_float, tensors.values()): t.g = torch.rand_like(t) + 1 if old else None
     return {n: t.g for n,t in tensors.items() if _is_float(t)}
 
 @contextmanager
 def _untouched(**tensors):
-    "Raise `Slip` where one of these tensors has other numbers in the end than before."
+    "Raise `Slip` if the numbers of one of these tensors have changed in the meantime."
     before = {n: t.clone() for n,t in tensors.items() if isinstance(t, Tensor)}
     yield
     for n,t in before.items():
@@ -282,7 +282,7 @@ def _passed_back(back, z, upstream, tensors, old=True, **more):
 
 # %% ../nbs/checker.ipynb #gradient2
 class Gradient(Exercise):
-    "It takes `out` with `out.g`, in the last case not if `alone`, and fills `.g` of what came in."
+    "It takes `out` with `out.g` (if `alone`, not in the last case) and fills `.g` of what came in."
     def __init__(self, name, inputs, forward, sizes=SIZES, alone=False):
         super().__init__(name, inputs, sizes)
         self.forward,self.alone = forward,alone
@@ -324,7 +324,7 @@ def _as_given(ex, answer):
 
 # %% ../nbs/checker.ipynb #variants0
 def _but(keep):
-    "An upstream gradient that is 0 but for the examples that `keep` leaves."
+    "An upstream gradient that is 0 except for the examples that `keep` leaves."
     def up(out):
         mask = torch.zeros_like(out)
         mask[keep if out.dim() else ...] = 1.
@@ -353,7 +353,7 @@ def _variants(ex, k):
     if isinstance(ex, (Gradient, Other)):
         found += [(key, _wrong_numbers(ex, k, '', up)) for key,up in _UPSTREAMS.items()]
     if not isinstance(ex, Gradient): return found
-    args = ex.args(k)                                    # what a gradient may be taken for, too
+    args = ex.args(k)                                    # what else it may be mistaken for
     with _alone(k):
         stale = _lay(dict(zip(_names(ex.solution, args)[0], args)))
         out = ex.forward(*args)
@@ -368,7 +368,7 @@ def _want(ex, k): return _variants(ex, k)[0][1]
 # %% ../nbs/checker.ipynb #factors
 @functools.cache
 def _factors(ex, k):
-    "By what a result may be too large in case `k`: key -> factor."
+    "How many times too large a result may be in case `k`: key -> factor."
     found,sizes = {'': 1, 'twice': 2, 'half': 1/2}, ex.sizes[k]
     pairs = {f'({a}*{b})': sizes[a] * sizes[b] for a,b in itertools.combinations(sizes, 2)}
     for size,n in (sizes | pairs).items():
@@ -424,9 +424,9 @@ def _fits(ex, k, got, names, v, sign, factor, layout):
     return True
 
 def _two_rows(ex, cases, names, wrong, end):
-    "The two rows of the table that together give the numbers in every case, if found by `end`."
+    "Pairs of rows of the table that together give the numbers in every case, found before `end`."
     found,rows = [], [] if isinstance(ex, Paper) else ex.slips
-    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay so
+    names = {*names} | _want(ex, 0).keys() - wrong             # what is right has to stay right
     places = lambda lines: {_aim(s) for s in ast.parse(lines).body}
     for (a,x),(b,y) in itertools.combinations(rows, 2):
         if time.thread_time() > end: break
@@ -505,7 +505,7 @@ def _shown(x, digits=4):
 
 # %% ../nbs/checker.ipynb #apart
 def _apart(got, want):
-    "Two values as text, with digits enough to tell them apart; of large tensors the worst entry."
+    "Two values as text, with enough digits to tell them apart; of large tensors the worst entry."
     at,tensors = '',isinstance(got, Tensor) and isinstance(want, Tensor)
     if tensors and got.shape == want.shape and got.numel() > 12:
         off = (got.to(want.dtype) - want).abs().nan_to_num(math.inf)
@@ -543,7 +543,7 @@ def _example(ex, k, got, n, truth):
 
 # %% ../nbs/checker.ipynb #raised
 def _error(e, answer, ex, k):
-    "What to say of an error in the learner's code, and its line where that is known."
+    "What to say about an error in the learner's code, and its line where that is known."
     text = f'{type(e).__name__}: {e}'.strip(': ')
     cause = next((f'; {c}' for p,c in CAUSES.items() if re.search(p, text)), '')
     parts = [*vars(answer).values()] if inspect.isclass(answer) else [answer]
@@ -626,7 +626,7 @@ def _told_of(ex, answer, cases, wrong, look):
 def diagnose(name:str, # of the exercise, such as '04.1'
              answer, # the learner's function, or value
              search:bool=True, # look for the one thing that is wrong, where no slip explains it
-             say:Callable=lambda text: None, # takes what is said to who waits
+             say:Callable=lambda text: None, # takes what is said to whoever waits
             )->Verdict:
     """Run an answer in all cases of its exercise, and say which known slip explains its numbers.
 

@@ -22,11 +22,11 @@ class DtypeError(ClinicError, TypeError):
     entry = 'dtypes'
 
 class ArgumentError(ClinicError, TypeError):
-    "Another argument of the wrong kind."
+    "An argument other than a tensor, of the wrong kind."
     entry = 'arguments'
 
 class RangeError(ClinicError, ValueError):
-    "A value outside of what is possible: a label, a probability, an option."
+    "A value outside what is possible: a label, a probability, an option."
     entry = 'values'
 
 class DivisionError(ClinicError, ZeroDivisionError):
@@ -60,7 +60,7 @@ class DivergenceError(ClinicError, FloatingPointError):
     entry = 'divergence'
 
 class FileError(ClinicError, RuntimeError, ValueError):
-    "A file of data or a saved state that is missing, damaged or of something else."
+    "A file of data or a saved state that is missing, damaged or from something else."
     entry = 'files'
 
 class RankError(ClinicError, RuntimeError):

@@ -19,21 +19,21 @@ from .operation import Op, _compiling, _whole, fits
 
 # %% ../nbs/11_conv.ipynb #680e7774
 def _steps(name, stride, padding):
-    "Stride and padding as ints; refuses what is none, and what is too small."
+    "Stride and padding as ints; refuses what is not a whole number or is too small."
     return _whole(f'{name}: stride', stride, 1), _whole(f'{name}: padding', padding)
 
 def _window(name, size, stride):
-    "Size and stride as ints, the stride being the size where it is None."
+    "Size and stride as ints; a stride of None means the size."
     size = _whole(f'{name}: size', size, 1)
     return size, size if stride is None else _whole(f'{name}: stride', stride, 1)
 
 # %% ../nbs/11_conv.ipynb #e45147e5
 def _shape(name, x, filters, stride, padding=0):
-    "Shape of the output (N, F, P, Q), from pictures and the shape of filters; refuses misfits."
+    "Output shape (N, F, P, Q), from pictures and the filters' shape; refuses what does not fit."
     (N,*sizes),(n_filters,_,k_h,k_w) = x.shape, filters
     if 0 in (*sizes, *filters):
         raise ShapeError(f'{name}: pictures {tuple(x.shape)} and windows {tuple(filters)}, '
-                         'want all sizes but N at least 1')
+                         'want all sizes except N at least 1')
     H,W = (n + 2*padding for n in x.shape[2:])
     if H < k_h or W < k_w:
         raise ShapeError(f'{name}: the window is {k_h} x {k_w} and the picture {H} x {W} with its '
@@ -47,11 +47,11 @@ def _has_shape(name, out, shape):
 # %% ../nbs/11_conv.ipynb #968830c1
 def conv2d(x:Tensor, # images (N, C, H, W)
            w:Tensor, # filters (F, C, k_h, k_w)
-           b:Tensor, # one bias a filter (F,)
+           b:Tensor, # one bias per filter (F,)
            stride:int=1, # how far the window moves from place to place
            padding:int=0, # rows and columns of zeros on every side
           )->Tensor: # (N, F, P, Q), P = (H + 2 padding - k_h) // stride + 1, Q likewise
-    """Convolution: out_ifpq = b_f + sum_cuv x_i,c,sp+u,sq+v w_fcuv, with x in its padding.
+    """Convolution: out_ifpq = b_f + sum_cuv x_i,c,sp+u,sq+v w_fcuv, with x padded.
 
     Raises `ValueError` for shapes and numbers that do not fit, `TypeError` for integers and mixed
     dtypes."""
@@ -67,7 +67,7 @@ def _x_grad_transposed(x, up, w, stride, padding):
     return F.conv_transpose2d(up, w, None, stride, padding, rest).contiguous()
 
 def _x_grad_shifts(x, up, w, stride, padding):
-    "Gradient for the input: w^T up for all windows, each of its rows added where it belongs."
+    "Gradient for the input: w^T up for all windows, each row added where it belongs."
     (N,C,H,W),(k_h,k_w),(P,Q) = x.shape, w.shape[2:], up.shape[2:]
     cols = (w.flatten(1).t() @ up.flatten(2)).view(N, C, k_h, k_w, P, Q)
     g = up.new_zeros(N, C, H + 2*padding, W + 2*padding)
@@ -77,7 +77,7 @@ def _x_grad_shifts(x, up, w, stride, padding):
     return g[:, :, padding : padding + H, padding : padding + W].contiguous()
 
 def _w_grad_conv(x, up, w, stride, padding):
-    "Gradient for the filters: pictures by upstream spread by `stride`, batch and channels swapped."
+    "Gradient for filters: pictures convolved with upstream spread by `stride`, axes 0, 1 swapped."
     if len(x) == 0: return w.new_zeros(w.shape)                     # no picture to convolve
     whole = _compiling() or not x.is_cpu or x.dtype.itemsize < 4    # else in parts, for the cache
     parts = 1 if whole else min(len(x), 1 + up.numel() // 2**20)
@@ -86,17 +86,17 @@ def _w_grad_conv(x, up, w, stride, padding):
     return g[:, :, :w.shape[2], :w.shape[3]].transpose(0, 1).contiguous()
 
 # %% ../nbs/11_conv.ipynb #5c0e1a84
-_FASTER = {}                # by shapes: the faster way to the gradient for the input
+_FASTER = {}                # by shape: the faster way to the gradient for the input
 
 def _x_grad(x, up, w, stride, padding):
-    "Gradient for the input; with few channels, by the way that is faster here, measured once."
+    "Gradient for the input; with few channels, by the faster of two ways, measured once."
     few = type(x) is Tensor and x.is_cpu and x.dtype.itemsize > 2 and x.shape[1] < 8
     args = x, up, w, stride, padding
     if not few or _compiling() or torch.are_deterministic_algorithms_enabled():
         return _x_grad_transposed(*args)
     key = x.shape, w.shape, stride, padding, x.dtype, torch.get_num_threads()
     if key not in _FASTER:
-        with _disable_current_modes():                              # who counts, counts the choice
+        with _disable_current_modes():                              # counters see only the choice
             usual,other = [min(timeit.repeat(lambda: way(*args), number=1, repeat=3))
                            for way in (_x_grad_transposed, _x_grad_shifts)]
         _FASTER[key] = _x_grad_shifts if other < 0.8 * usual else _x_grad_transposed
@@ -109,13 +109,13 @@ def conv2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                 b:Tensor, # biases (F,); receives `b.g`
                 stride:int=1, # as in `conv2d`
                 padding:int=0, # as in `conv2d`
-                input_grad:bool=True, # if False, `inp.g` is not computed and set to None
+                input_grad:bool=True, # if False, `inp.g` is set to None, not computed
                )->None:
     """Gradients of `conv2d` for the filters, the biases and the input.
 
     On a CPU, with fewer than 8 channels in float32 or float64, the faster of two ways to `inp.g`
-    is taken, timed once for each shape; always the same one, with the same digits, after
-    `torch.use_deterministic_algorithms(True)`.
+    is used, timed once for each shape; after `torch.use_deterministic_algorithms(True)` it is
+    always the same one, with the same digits.
     Raises as `conv2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
     fits('conv2d_grad', 'inp N C H W, out N F P Q, w F C k_h k_w, b F', inp, out, w, b)
@@ -164,7 +164,7 @@ def max_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                     size:int, # as in `max_pool2d`
                     stride:int|None=None, # as in `max_pool2d`
                    )->None:
-    """Gradient of `max_pool2d`: upstream goes to the entry that won, of equal ones to the first.
+    """Gradient of `max_pool2d`: upstream goes to the winning entry, the first of equal ones.
 
     Raises as `max_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
@@ -183,7 +183,7 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                     size:int, # as in `avg_pool2d`
                     stride:int|None=None, # as in `avg_pool2d`
                    )->None:
-    """Gradient of `avg_pool2d`: each entry of a window gets 1/size^2 of its upstream gradient.
+    """Gradient of `avg_pool2d`: each entry gets 1/size^2 of what arrives for its window.
 
     Raises as `avg_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""
@@ -198,8 +198,8 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
 
 # %% ../nbs/11_conv.ipynb #26a89e75
 def flatten(x:Tensor, # a batch of anything (N, ...)
-           )->Tensor: # one row an example (N, d)
-    "Each example as one row. Raises `ValueError` for less than two axes, `TypeError` for integers."
+           )->Tensor: # one row per example (N, d)
+    "Each example as a row. Raises `ValueError` for fewer than two axes, `TypeError` for integers."
     fits('flatten', 'x N d ...', x)
     return x.flatten(1)
 
@@ -216,7 +216,7 @@ class Conv2d(Module):
     "Convolution (N, C, H, W) -> (N, F, P, Q); see `conv2d`."
     def __init__(self,
                  w:Tensor, # filters (F, C, k_h, k_w)
-                 b:Tensor, # one bias a filter (F,)
+                 b:Tensor, # one bias per filter (F,)
                  stride:int=1, # how far the window moves
                  padding:int=0, # rows and columns of zeros on every side
                 ):

@@ -25,7 +25,7 @@ class Cost(NamedTuple):
     products: int # operations in matrix products and convolutions, 2 for each pair of factors
     others: int # entries that all other operations have gone through
     bytes: int # read and written, each tensor once in each operation
-    kept: int # bytes of new tensors that are there at the end
+    kept: int # bytes of new tensors that are still there at the end
     peak: int # the most bytes of new tensors that were there at one time
 
 # %% ../nbs/18_cost.ipynb #18a00014
@@ -65,8 +65,8 @@ def _of_attention(q, k, v, *args, out_val=None, **how):
     return 2 * q[...,0].numel() * k.shape[-2] * (q.shape[-1] + v.shape[-1])
 
 def _formulas():
-    "Of each kind of product how many operations it takes: PyTorch's, and one that it lacks."
-    from torch.utils.flop_counter import flop_registry  # a third of a second: when it is needed
+    "How many operations each kind of product takes: PyTorch's formulas, and one that it lacks."
+    from torch.utils.flop_counter import flop_registry  # takes 1/3 second: only if needed
     name = '_scaled_dot_product_flash_attention_for_cpu'
     own = {getattr(torch.ops.aten, name): _of_attention} if hasattr(torch.ops.aten, name) else {}
     return {**own, **flop_registry}
@@ -83,7 +83,7 @@ def cost(f:Callable, # what to watch: a function, a layer, `model.backward`
     with _Counts() as seen:
         out = f(*args)
         kept = seen.held()
-        del out                                     # not before what is kept has been counted
+        del out                                     # only after what is kept has been counted
     return Cost(seen.products, seen.others, seen.bytes, kept, seen.peak)
 
 # %% ../nbs/18_cost.ipynb #18a00031
@@ -93,8 +93,8 @@ def costs(model:Model, # layers and a loss
          )->dict: # 'number name' of each layer, and 'loss' -> pair of `Cost`, there and back
     """What each layer costs, there and back, the first one without the gradient of the input.
 
-    All `.g` are overwritten; everything else is as it was before. Raises `TypeError` for what is no
-    `Model`, and what the model raises."""
+    All `.g` are overwritten; everything else is left as it was. Raises `TypeError` for what is not
+    a `Model`, and what the model raises."""
     if not isinstance(model, Model): raise ArgumentError(f'costs: model is {model!r:.40}, want a '
                                                          'Model')
     with _as_before(model):
@@ -110,14 +110,14 @@ def costs(model:Model, # layers and a loss
 
 # %% ../nbs/18_cost.ipynb #18a00070
 class LossScale:
-    """Training in half precision: masters in float32, and a scale that small gradients survive.
+    """Training in half precision: masters in float32, and a scale to save small gradients.
 
     A step is `start(loss)`, `model.backward()`, and, if `unscale()` says yes, `clip_grads` and an
     optimizer's step on `masters`, then `put_back()`. Micikevicius et al., Mixed Precision Training
     (2018). Raises `TypeError` and `ValueError` for what makes no sense."""
     def __init__(self, params:list, # of a model in float16 or bfloat16: `model.parameters()`
-                 scale:float=2.**15, # what arrives at the loss; a power of two costs no digit
-                 every:int=2000): # so many good steps in a row, and it doubles
+                 scale:float=2.**15, # what arrives at the loss; a power of two costs no digits
+                 every:int=2000): # after this many good steps in a row it doubles
         self.params,self.good = _params('LossScale', params), 0
         self.scale = _number('LossScale: scale', scale, 2.**-14, _largest(self.params))
         self.every = _whole('LossScale: every', every, 1)

@@ -52,9 +52,9 @@ def _titled(x, y, pred):
 def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                 y:Tensor|None=None, # labels (N,), written above
                 pred:Tensor|None=None, # predicted labels (N,); wrong ones are coloured
-                cols:int=10, # digits in a line
+                cols:int=10, # digits in a row
                )->None:
-    "Show digits in a grid, ink dark on paper, all on one scale; raises ValueError on other shapes."
+    "Show digits in a grid, dark on light, all on one scale; raises ValueError for other shapes."
     import matplotlib.pyplot as plt
     cols = _whole('show_digits: cols', cols, 1)
     x, titles = _titled(x, y, pred)
@@ -78,9 +78,9 @@ def two_moons(n:int=200, # points in both moons together
               noise:float=0.1, # standard deviation of the noise
               seed:int=0, # the same seed, the same points
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
-    """Two half circles that reach into each other, equally many points on each, shuffled.
+    """Two interlocking half circles, with equally many points on each, shuffled.
 
-    Where n is odd, there is one more on the upper."""
+    Where n is odd, the upper one has one more."""
     n,seed = _whole('two_moons: n', n),_whole('two_moons: seed', seed)
     noise = _number('two_moons: noise', noise)
     cpu = dict(device='cpu', dtype=torch.float32)
@@ -134,7 +134,7 @@ def _read(path, kind, expected, advice):
 
 # %% ../nbs/01_data.ipynb #9a2f83d7
 class Mnist(NamedTuple):
-    "Three sets of digits: a slice of each, like `train[:64]`, gives x (N, 784) and y (N,)."
+    "Three sets of digits: a slice of each, such as `train[:64]`, gives x (N, 784) and y (N,)."
     train: TensorDataset # to learn from
     valid: TensorDataset # to see how well that goes, on digits not learned from
     test: TensorDataset|None # for the very end; the sample has none
@@ -155,13 +155,13 @@ _md5 = {'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
         't10k-labels-idx1-ubyte': '27ae3e4e09519cfbb04c329615203637'}
 
 def _files_in(folder):
-    "Where each of MNIST's files lies: in the folder or in MNIST/raw below it, packed or not."
+    "Where each of MNIST's files is: in the folder or in MNIST/raw below it, packed or not."
     def places(n): return [d/f for d in (folder, folder/'MNIST'/'raw') for f in (n, f'{n}.gz')]
     return {n: next((p for p in places(n) if os.path.isfile(p)), None) for n in _md5}
 
 # %% ../nbs/01_data.ipynb #bb8387b4
 def _download(folder):
-    "Fetch MNIST into a folder by torchvision, which shows a progress bar."
+    "Fetch MNIST into a folder with torchvision, which shows a progress bar."
     try:
         from torchvision import datasets
         raw = folder/'MNIST'/'raw'
@@ -170,7 +170,7 @@ def _download(folder):
             datasets.MNIST(own, download=True)
             for p in filter(None, _files_in(Path(own)).values()):
                 if not (raw/p.name).exists(): p.replace(raw/p.name)
-        if None in _files_in(folder).values(): raise RuntimeError('files are missing after it')
+        if None in _files_in(folder).values(): raise RuntimeError('files are still missing')
     except Exception as e:
         raise FileError(
             f'MNIST is not in {folder} and could not be fetched ({type(e).__name__}: {e}). '
@@ -179,7 +179,7 @@ def _download(folder):
 
 # %% ../nbs/01_data.ipynb #aabab193
 def _full(folder):
-    "All of MNIST, from a folder or by way of it, each file verified."
+    "All of MNIST, read from a folder or first fetched into it, each file verified."
     if None in _files_in(folder).values(): _download(folder)
     paths = _files_in(folder)
     advice = 'Delete this file: the next call reads another copy or fetches a new one.'
@@ -190,7 +190,7 @@ def _full(folder):
 
 # %% ../nbs/01_data.ipynb #1a35b9ac
 def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the package
-          folder:str|Path|None=None, # for `full`: where the files are, or shall go
+          folder:str|Path|None=None, # for `full`: where the files are, or are to go
          )->Mnist: # train, valid, test: x float32 (N, 784) in 0..1, y int64 (N,), on default device
     """Handwritten digits: the sample (10,000, 2,000, None), or all (50,000, 10,000, 10,000).
 
@@ -202,9 +202,9 @@ def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the
     if full:
         folder = folder or os.environ.get('BACKPROP_NB_DATA') or '~/.cache/backprop_nb'
         try: folder = _path('mnist: folder', folder).expanduser()
-        except RuntimeError as e: raise FileError(f'mnist: {folder} is in no home folder, want '
-                                                  'mnist(full=True, folder=...)') from e
+        except RuntimeError as e: raise FileError(f'mnist: the home folder in {folder} is unknown, '
+                                                  'want mnist(full=True, folder=...)') from e
         return _full(folder)
     if folder is not None:
-        raise RangeError('mnist: a folder is for all of MNIST: mnist(full=True, folder=...)')
+        raise RangeError('mnist: folder is only for full=True, want mnist(full=True, folder=...)')
     return _sample(files('backprop_nb')/'mnist_sample')

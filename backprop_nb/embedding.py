@@ -34,7 +34,7 @@ def _unpacked_text(path, expected, most=2**20):
 
 # %% ../nbs/13_embedding.ipynb #e13c0003
 class Names(NamedTuple):
-    "Three lists of names, each a `str` of the small letters a to z; no name is in two of them."
+    "Three lists of names, each name a `str` of lower-case letters a to z, none in two of them."
     train: list # 4,130 names to learn from
     valid: list # 516 to see how well that goes
     test: list # 517 for the very end
@@ -49,13 +49,13 @@ def _names_from(folder):
 def names()->Names: # train, valid, test
     """First names of the 1990 census of the United States, public domain: 4,130, 516, 517.
 
-    They lie in the package and need no network; a file that is missing or damaged raises
-    RuntimeError."""
+    They come with the package and need no network; a file that is missing or damaged raises
+    `RuntimeError`."""
     return _names_from(files('backprop_nb')/'text')
 
 # %% ../nbs/13_embedding.ipynb #e13c0011
 def _in_table(name, idx, w, *out):
-    "Refuse indices that are no rows of the table, and an output that is not theirs."
+    "Refuse indices that are not rows of the table, and an output that is not theirs."
     V = fits(name, 'w V d, idx ... int64' + ', out ... d'*len(out), w, idx, *out)[0]
     low,high = _ends(idx)
     if low < 0 or high >= V:
@@ -68,8 +68,8 @@ def embedding(idx:Tensor, # row numbers, any shape, int64, from 0 to V - 1
              )->Tensor: # (..., d), the rows in place of their numbers
     """Row `idx` of the table `w`, z_ij = w_(s_i)j, for each entry of `idx`.
 
-    Raises `ValueError` for row numbers out of range and a table of other axes, `TypeError` for
-    row numbers that are not int64 and a table that is no float."""
+    Raises `ValueError` for row numbers out of range and a table with other axes, `TypeError` for
+    row numbers that are not int64 and a table that is not floating-point."""
     _in_table('embedding', idx, w)
     return w.index_select(0, idx.flatten()).view(*idx.shape, w.shape[1])
 

@@ -28,7 +28,7 @@ def _answers():
 # %% ../nbs/exercises.ipynb #3dbd2476
 _place,_unsaved,_given = {}, {}, {}     # _given: how many of the hints
 
-def keep_progress(path=None, # a file or a folder; default: as told here
+def keep_progress(path=None, # a file or a folder; default: as said below
                  )->Path: # the file
     """Choose the file in which progress is kept, for this session, and return it.
 
@@ -41,10 +41,10 @@ def keep_progress(path=None, # a file or a folder; default: as told here
 
 # %% ../nbs/exercises.ipynb #033fb089
 def _noted(path):
-    "{name: day} of a progress file; `OSError` where it cannot be read, `ValueError` for another."
+    "{name: day} of a progress file; `OSError` if it cannot be read, `ValueError` if it is not one."
     if path.parts[:1] and path.parts[0][0] == '~': raise OSError('there is no home folder')
     if not path.exists(): return {}
-    if not path.is_file(): raise OSError('it is no plain file')
+    if not path.is_file(): raise OSError('it is not a plain file')
     try:
         done = json.loads(path.read_text(encoding='utf-8-sig'))
         for day in done.values(): datetime.date.fromisoformat(day)
@@ -53,7 +53,7 @@ def _noted(path):
     return done
 
 def _say(text):
-    "Print, on a screen without these letters, too."
+    "Print, even on a screen that lacks some of the letters."
     try: print(text)
     except UnicodeEncodeError: print(text.encode('ascii', 'backslashreplace').decode())
 
@@ -67,7 +67,7 @@ def _done():
 # %% ../nbs/exercises.ipynb #d94b30f6
 @contextmanager
 def _locked(path):
-    "Wait until no other kernel writes the file; one that takes three seconds was killed."
+    "Wait until no other kernel writes the file; one that takes three seconds counts as killed."
     lock = path.with_name(f'.{path.name}.new')
     for _ in range(100):
         with suppress(FileExistsError): lock.touch(exist_ok=False); break
@@ -76,10 +76,10 @@ def _locked(path):
     finally: lock.unlink(missing_ok=True)
 
 def _set_aside(path):
-    "Rename a file that is not ours, to a name that nothing has."
+    "Rename a file that is not ours, to a name that is free."
     names = (path.with_suffix(f'.damaged-{k}') for k in itertools.count(1))
     aside = path.rename(next(p for p in names if not os.path.lexists(p)))
-    _say(f'{path.name} could not be read; it is kept as {aside.name}, and a new one begins')
+    _say(f'{path.name} could not be read; it is kept as {aside.name}, and a new one is started')
 
 # %% ../nbs/exercises.ipynb #11926e48
 def _write(path):
@@ -106,7 +106,7 @@ def _enter(name):
 # %% ../nbs/exercises.ipynb #4bf1f8e6
 def progress(chapter:str='', # such as '04'; default all chapters
             )->None:
-    "Print which exercises are done, and when; for all, which is next. ValueError for no chapter."
+    "Print which exercises are done, and when; for all, also the next. RangeError: no such chapter."
     _open_books()
     chapter = f'{chapter:0>2}' if f'{chapter}'.isdigit() else f'{chapter}'      # 4 is '04'
     done = _done()
@@ -143,18 +143,18 @@ def _borrowed(code, others):
 
 def _stands_alone(name):
     "Say so where the cell that calls `check` would not run alone."
-    with suppress(Exception):                   # other shells, cells that are no plain Python
+    with suppress(Exception):                   # other shells, cells that are not plain Python
         shell = sys.modules['IPython'].get_ipython()
         code = shell.history_manager.input_hist_parsed[-1]
         names = _borrowed(code, shell.user_ns.keys() - shell.user_ns_hidden.keys())
-        if names and name in code: _say(f'{name}: handed in, this cell has to run alone; from '
-                                        f'elsewhere: {", ".join(names)}')
+        if names and name in code: _say(f'{name}: handed in, this cell has to run alone, but '
+                                        f'these names come from elsewhere: {", ".join(names)}')
 
 # %% ../nbs/exercises.ipynb #5d0c9b71
 def check(name:str, # of the exercise, such as '04.1'
           answer, # your function, or your value
          )->None:
-    "Say whether an answer is right, and if not, which slip explains it; `diagnose` for programs."
+    "Say whether an answer is right, and if not, which slip explains it; programs use `diagnose`."
     verdict = diagnose(name, answer, say=_say)
     _say(str(verdict))
     _stands_alone(name)
@@ -189,4 +189,4 @@ def passes(name:str, # of the exercise
         wrong = instead(ex.solution, lines)
         verdict = diagnose(name, wrong() if isinstance(ex, Paper) else wrong)
         if sentence not in verdict.text: raise CheckError(f'{lines} is said to be: {verdict}')
-    _say(f'{name}: right ways that pass {len(answers)}, wrong lines that are named {len(ex.slips)}')
+    _say(f'{name}: right ways that pass: {len(answers)}; wrong lines named: {len(ex.slips)}')

@@ -33,7 +33,7 @@ class Edit(NamedTuple):
 text = ast.unparse
 
 def but(node, **fields):
-    "A copy of a node with other fields."
+    "A copy of a node with some fields changed."
     node = copy.copy(node)
     vars(node).update(fields)
     return node
@@ -102,7 +102,7 @@ def bytecode(code):
     return bare(compile(code, '', 'exec'))
 
 def placed(new, node):
-    "What comes in the place of a node, given as text or as a node."
+    "What takes the place of a node, given as text or as a node."
     if isinstance(new, str): new = ast.parse(new).body[0]
     if isinstance(node, ast.expr) and isinstance(new, ast.Expr): new = new.value
     both = hasattr(node, 'ctx') and hasattr(new, 'ctx')
@@ -122,7 +122,7 @@ def one_edit(code:str, # a function, a class or a cell
                 try:
                     holder[k] = placed(new, node)
                     made,changed = bytecode(ast.fix_missing_locations(tree)), text(tree)
-                except (SyntaxError, TypeError, ValueError): continue  # no Python, such as 2 = x
+                except (SyntaxError, TypeError, ValueError): continue  # not Python, such as 2 = x
                 finally: holder[k] = node
                 if made in seen: continue
                 seen.add(made)
@@ -134,7 +134,7 @@ OPERATORS = {ast.Add: '- *', ast.Sub: '+ / *', ast.Mult: '/ + @ -', ast.Div: '* 
              ast.BitAnd: '|', ast.BitOr: '&'}
 
 def operator(node, scope, first=True):
-    "The operator that is taken for this one; or, if not `first`, the others."
+    "The operator most often confused with this one; or, if not `first`, the others."
     part = slice(0, 1) if first else slice(1, None)
     match node:
         case ast.BinOp(a, op, b):
@@ -196,7 +196,7 @@ OTHER_PAIRS = ('exp/log sigmoid/tanh softmax/log_softmax floor/ceil cat/stack ra
                'round/floor sqrt/square').split()
 
 def another(pairs, node):
-    "A function or method for the other one of a pair."
+    "One function or method of a pair for the other."
     if not isinstance(node, ast.Call): return
     part = 'attr' if isinstance(node.func, ast.Attribute) else 'id'
     for a,b in (p.split('/') for p in pairs):
@@ -213,7 +213,7 @@ TURNS = {'t', 'T', 'mT', 'transpose', 'permute', 'flip'}
 PRODUCTS = {'mm', 'bmm', 'matmul', 'addmm', 'baddbmm'}
 
 def transpose(node, scope):
-    "A transpose too few or too many, or the factors of a product swapped."
+    "A transpose missing or one too many, or the factors of a product swapped."
     match node:
         case ast.BinOp(a, ast.MatMult(), b): build = lambda a, b: but(node, left=a, right=b)
         case ast.Call(ast.Name(name) | ast.Attribute(_, name), [*head, a, b]) if name in PRODUCTS:
@@ -230,7 +230,7 @@ def transpose(node, scope):
 
 # %% ../nbs/faults.ipynb #8387c300
 def gradient(node, scope):
-    "What befalls a gradient: dropped, not written, added or not added."
+    "What happens to a gradient: dropped, not written, added or not added."
     match node:
         case ast.Call(ast.Name('upstream'), [out, *_]):
             yield 'the upstream gradient' + LOST, f'({text(out)}).new_ones(({text(out)}).shape)'
@@ -244,7 +244,7 @@ def gradient(node, scope):
 
 # %% ../nbs/faults.ipynb #18fa9f49
 def name(node, scope):
-    "A name for another, `.g` lost or too many, an index lost or too many."
+    "One name for another; `.g` or an index lost, or one too many."
     match node:
         case ast.Name() | ast.Attribute() if (mine := scope.name(node)):
             if mine + '.g' in scope.names: yield '.g' + MORE, mine + '.g'
@@ -305,7 +305,7 @@ def call(node, scope):
 
 # %% ../nbs/faults.ipynb #ad1f1e70
 def axis(node, scope):
-    "An axis lost, too many or another one; `keepdim` lost or too many."
+    "An axis lost, one too many, or the wrong one; `keepdim` lost, or one too many."
     match node:
         case ast.Call(ast.Name(f) | ast.Attribute(_, f), args, keys) if f in REDUCE:
             for k in range(len(args)):

@@ -29,12 +29,12 @@ def _a_str(name, s):
     if not isinstance(s, str): raise ArgumentError(f'{name} is {s!r:.40}, want a str')
 
 def encode(text:str, # any length
-           symbols:str, # what there is, each once
+           symbols:str, # which symbols there are, each once
           )->Tensor: # the number of each symbol (n,), int64
     """A text as numbers, places in `symbols`; on the default device.
 
-    Raises `ValueError` for what is not among the symbols and for a symbol that is there twice,
-    `TypeError` for what is no `str`."""
+    Raises `ValueError` for what is not among the symbols and for a symbol that occurs twice,
+    `TypeError` for what is not a `str`."""
     _a_str('encode: text', text), _a_str('encode: symbols', symbols)
     place = {c: k for k,c in enumerate(symbols)}
     if len(place) < len(symbols):
@@ -50,7 +50,8 @@ def decode(idx:Tensor, # numbers (n,), int64
           )->str: # n characters
     """The text that numbers stand for.
 
-    Raises `ValueError` for numbers that are no places, `TypeError` for no tensor, or no `str`."""
+    Raises `ValueError` for numbers that are not places in `symbols`, `TypeError` for what is not a
+    tensor of int64 or not a `str`."""
     _a_str('decode: symbols', symbols)
     if not isinstance(idx, Tensor) or idx.dtype is not torch.int64:
         came = idx.dtype if isinstance(idx, Tensor) else f'{idx!r:.40}'
@@ -82,12 +83,12 @@ def _plays_from(folder): return _unpacked_text(folder/'shakespeare.txt.gz', _PLA
 def shakespeare()->Text: # train, valid, symbols
     """A Midsummer Night's Dream, Macbeth and Hamlet, public domain: 373,623 characters.
 
-    `valid` is the end of Hamlet. They lie in the package and need no network; a file that is
-    missing or damaged raises `RuntimeError`."""
+    `valid` is the end of Hamlet. They come with the package and need no network; a file that
+    is missing or damaged raises `RuntimeError`."""
     return _cut_text(_plays_from(files('backprop_nb')/'text'))
 
 # %% ../nbs/16_gpt.ipynb #e16t0009
-_MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',   # before utf-16: it begins so
+_MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',   # first: begins like utf-16
           codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF16_LE: 'utf-16',
           codecs.BOM_UTF16_BE: 'utf-16'}
 
@@ -101,16 +102,16 @@ def _decoded(raw, encoding=None):
         text = text.removeprefix('\ufeff').replace('\r\n', '\n').replace('\r', '\n')
         control = {c for c in text if unicodedata.category(c) == 'Cc'} - {*'\n\t\f\v'}
         if not control: return text
-        raise ValueError(f'as {e} it holds {min(control)!r}, which is in no text')
-    raise ValueError(f'it is no {" and no ".join(tried)}')
+        raise ValueError(f'as {e} it holds {min(control)!r}, which no text contains')
+    raise ValueError(f'it is not {" or ".join(tried)}')
 
 # %% ../nbs/16_gpt.ipynb #e16t0010
 def _bytes_of(path, most):
-    "The bytes of a file; refuses what is none, and a large one."
+    "The bytes of a file; refuses what is not a file, and a large one."
     path = Path(os.path.expanduser(_path('read_text: path', path)))
     try:
         if not path.exists(): raise FileError(f'read_text: there is no file {path}')
-        if not path.is_file(): raise FileError(f'read_text: {path} is no plain file')
+        if not path.is_file(): raise FileError(f'read_text: {path} is not a plain file')
         with path.open('rb') as f: raw = f.read(most + 1)
     except (OSError, ValueError) as e:
         if isinstance(e, FileError): raise
@@ -120,19 +121,22 @@ def _bytes_of(path, most):
 
 # %% ../nbs/16_gpt.ipynb #e16t0011
 def read_text(path:str|Path, # a file of text
-              encoding:str|None=None, # such as 'latin-1'; None: found out
+              encoding:str|None=None, # such as 'latin-1'; None: detected
              )->Text: # train, valid, symbols
-    """A text of your own, as `shakespeare` gives its own.
+    """A text of your own, in the form that `shakespeare` gives.
 
     Without `encoding`: UTF-8, UTF-16 or UTF-32 if the file begins with their mark, else UTF-8, and
-    where it is none, Windows-1252, which holds Latin-1. All ends of lines become one character.
-    Raises `RuntimeError` for what is missing, no text, or shorter than 1,000 characters."""
+    where it is not that, Windows-1252, which includes Latin-1. Each line ending becomes one
+    character. Raises `RuntimeError` for what is missing, not text, or shorter than 1,000
+    characters, `ValueError` for an encoding that Python does not know, `TypeError` for a path or an
+    encoding that is neither."""
     raw = _bytes_of(path, 10**8)
     if not isinstance(encoding, str|None):
-        raise ArgumentError(f"read_text: encoding is {encoding!r:.40}, want a str, as 'latin-1'")
+        raise ArgumentError(f'read_text: encoding is {encoding!r:.40}, want a str such as '
+                            "'latin-1'")
     try: text = _decoded(raw, encoding)
     except LookupError as e: raise RangeError(f'read_text: {e}') from None
-    except ValueError as e: raise FileError(f'read_text: {path} is no text: {e}') from e
+    except ValueError as e: raise FileError(f'read_text: {path} is not text: {e}') from e
     if len(text) >= 1000: return _cut_text(text)
     raise FileError(f'read_text: {path} has {len(text)} characters, want 1,000 or more')
 
@@ -151,7 +155,8 @@ def windows(text:Tensor, # a text as numbers (n,), int64
            )->tuple: # what is read (N, length), and the symbol after each of these (N, length)
     """Pieces of a text, and the same pieces one symbol later.
 
-    Raises `ValueError` for a start from which there are fewer than length + 1 symbols."""
+    Raises `ValueError` for a length below 1 and for a start from which there are fewer than
+    length + 1 symbols, `TypeError` for numbers that are not int64."""
     length = _whole('windows: length', length, 1)
     _rows_of_numbers('windows', text=text, starts=starts)
     at = starts[:,None] + torch.arange(length + 1, device=starts.device)
@@ -199,7 +204,7 @@ class Block(Module):
     def __init__(self, width:int, # features of a letter
                  heads:int=1, # of the attention; width is a multiple of it
                  norm:str='layer', # 'layer' or 'rms'
-                 dropout:float=0.): # how probably a number of a branch is dropped in training
+                 dropout:float=0.): # how likely a number in a branch is to be dropped in training
         make,wide = _norm_named('Block', norm), 4*_whole('Block: width', width, 1)
         self.attend = [make(width), Attention(width, heads), *_drops('Block', dropout)]
         self.mlp = [make(width), _dense_layer(width, wide), Gelu(), _dense_layer(wide, width),
@@ -222,10 +227,10 @@ def _norm_and_tied(norm, tied):
     return _norm_named('GPT', norm)
 
 def _read_fits(gpt, idx):
-    "How many symbols are read; refuses none, and more than the context."
+    "How many symbols are read; refuses 0, and more than the context."
     *_,N,T = fits('GPT', 'table V d, idx N T int64', gpt.table, idx)
     if 1 <= T <= gpt.context: return T
-    raise ShapeError(f'GPT: idx has shape {(N, T)}, want 1 to {gpt.context} symbols in a row')
+    raise ShapeError(f'GPT: idx has shape {(N, T)}, want 1 to {gpt.context} symbols per row')
 
 def _small_start(gpt, blocks):
     "All matrices small, and smaller where a branch ends: there are two branches in each block."
@@ -263,8 +268,8 @@ class GPT(_Wired):
                  width:int, # features of a symbol
                  heads:int, # of each attention
                  layers:int, # how many blocks
-                 tied:bool=True, # is the table of the scores that of the symbols?
-                 dropout:float=0., # in training, of the sum with the places and in each branch
+                 tied:bool=True, # does the table of symbols make the scores, too?
+                 dropout:float=0., # in training, after the places are added and in each branch
                  norm:str='layer'): # 'layer' or 'rms'
         sizes = dict(vocab=vocab, context=context, width=width, layers=layers)
         vocab,self.context,width,layers = [_whole(f'GPT: {k}', n, 1) for k,n in sizes.items()]
@@ -284,7 +289,7 @@ class AdamW(Adam):
     def __init__(self, params:list, # tensors, such as `model.parameters()`; all of them shrink
                  lr:float=1e-3, # learning rate
                  betas:tuple=(0.9, 0.999), # how much of each mean is kept in a step
-                 eps:float=1e-8, # keeps the divisor from 0
+                 eps:float=1e-8, # keeps the divisor away from 0
                  weight_decay:float=0.01): # how much is taken off in a step, times lr
         super().__init__(params, lr, betas, eps)
         self.weight_decay = _number('AdamW: weight_decay', weight_decay)
@@ -297,7 +302,7 @@ def cosine(step:int, # how many steps are done, from 0
            steps:int, # how many there will be
            high:float, # the learning rate after the warm-up
            low:float=0., # the learning rate at the end
-           warmup:int=0, # so many steps lead up to `high`
+           warmup:int=0, # this many steps lead up to `high`
           )->float: # the learning rate of the next step
     """A learning rate that climbs for `warmup` steps and comes down along half a cosine.
 
@@ -318,12 +323,12 @@ def _is_gpt(who, gpt):
 def text_loss(gpt:GPT, # scores for the next symbol
               text:Tensor, # a text as numbers (n,), int64
               batch_size:int=100, # windows at a time
-             )->float: # mean loss of a symbol
+             )->float: # mean loss per symbol
     """Cross-entropy of a whole text, read in windows of the context's length, one after the other.
 
-    What is left behind the last whole window is not guessed. The model is in evaluation mode and
-    left as it was. Raises `ValueError` for a text without a window, `TypeError`
-    for what is no `GPT`."""
+    What is left after the last whole window is not guessed. The model runs in evaluation mode and
+    is left as it was. Raises `ValueError` for a text too short for a window, `TypeError` for what
+    is not a `GPT`."""
     _is_gpt('text_loss', gpt)
     batch_size,T,total = _whole('text_loss: batch_size', batch_size, 1), gpt.context, 0.
     _rows_of_numbers('text_loss', text=text)
@@ -349,16 +354,16 @@ def _plan(idx, n, top_k, temperature, seed):
 # %% ../nbs/16_gpt.ipynb #e16g0250
 @torch.no_grad()
 def sample(gpt:GPT, # scores for the next symbol
-           idx:Tensor, # what stands there already (n,), int64, one symbol or more
-           n:int, # how many symbols are written
+           idx:Tensor, # the text so far (n,), int64, one symbol or more
+           n:int, # how many symbols to write
            temperature:float=1., # scores are divided by it; 0: always the most probable
-           top_k:int|None=None, # choose among so many of the most probable; None: among all
-           seed:int=0, # of the dice
+           top_k:int|None=None, # choose among this many of the most probable; None: all
+           seed:int=0, # for the dice
           )->Tensor: # `idx` and what has been written
-    """Write on, symbol by symbol, each drawn by the probabilities that the scores stand for.
+    """Write on, symbol by symbol, each drawn with the probabilities that the scores stand for.
 
-    The model is in evaluation mode and left as it was. Raises `ValueError` and `TypeError` for what
-    makes no sense."""
+    The model runs in evaluation mode and is left as it was. Raises `ValueError` and `TypeError` for
+    what makes no sense."""
     _is_gpt('sample', gpt)
     n,k,t,dice = _plan(idx, n, top_k, temperature, seed)
     with _as_before(gpt):

@@ -58,13 +58,13 @@ def upstream(out:Tensor, # what an operation returned, any shape
     """The gradient that has arrived in `out.g`, or 1 where `out` is a single number.
 
     Raises `AttributeError` where nothing has arrived at a tensor of many numbers, `ValueError`
-    and `TypeError` where shape or dtype of `out.g` are not those of `out`."""
+    and `TypeError` where the shape or dtype of `out.g` is not that of `out`."""
     if not isinstance(out, Tensor): raise DtypeError(f'{name}: out is {out!r:.40}, want a tensor')
     g = getattr(out, 'g', None)
     if g is None:
         if out.dim() == 0: return torch.ones_like(out)
-        raise UpstreamError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; run the '
-                            'gradient of what comes after it first')
+        raise UpstreamError(f'{name}: nothing has arrived in out.g {tuple(out.shape)}; first '
+                            'run the gradient of what comes after it')
     if not isinstance(g, Tensor): raise DtypeError(f'{name}: out.g is {g!r:.40}, want a tensor')
     if g.layout is not torch.strided or g.is_meta: _dense(name, 'out.g', g)
     if g.shape != out.shape: raise ShapeError(f'{name}: out.g has shape {tuple(g.shape)}, '
@@ -85,7 +85,7 @@ def refused(f, # function that must raise
 
 # %% ../nbs/02_gradcheck.ipynb #f6827af2
 def _rel_err(got, want):
-    "Relative error, entry by entry; the divisor is at least 1e-4 of the largest entry wanted."
+    "Relative error, entry by entry; the divisor is at least 1e-4 of the largest entry of `want`."
     if got.numel() == 0: return torch.zeros_like(want)
     most = want.abs().where(want.isfinite(), 0.).max()
     floor = (1e-4 * most).clamp_min(torch.finfo(want.dtype).tiny)
@@ -105,7 +105,7 @@ def _errors(got, want, least=0.):
     return _rel_err(got, want).masked_fill(same, 0.).nan_to_num(nan=torch.inf)
 
 def _worst_first(err, tol):
-    "Places of errors above `tol`: the worst (of near equals the first), then large and small ones."
+    "Places of errors above `tol`: the worst (the first of near equals), then large and small ones."
     bad = (err > tol).nonzero().flatten()
     if not len(bad): return []
     first = (err >= 0.999*err.max()).nonzero()[0].item()
@@ -121,9 +121,9 @@ def _equal(a, b):
     return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())
 
 def _run(back, tensors, out, old=torch.nan):
-    """Run `back(out)`; the gradients that it has written, by name.
+    """Run `back(out)` and return the gradients that it has written, by name.
 
-    Before, the `.g` of the float tensors holds `old`, or random numbers of that size."""
+    Beforehand the `.g` of the float tensors holds `old`, or random numbers of that size."""
     up = out.g
     kept = [(n, t, t.detach().clone()) for n,t in (tensors | {'out': out, 'out.g': up}).items()]
     stale = {n: torch.randn_like(t) * old for n,t in tensors.items() if _is_float(t)}
@@ -166,22 +166,22 @@ def _asked(module, what): return getattr(module, what, dict)()
 
 @contextmanager
 def _usual():
-    "Out of inference mode, with autograd on or off as it was."
+    "Outside inference mode, with autograd on or off as it was."
     was = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(was): yield
 
 # %% ../nbs/02_gradcheck.ipynb #8709d4dd
 @contextmanager
 def _lent(asked, wide):
-    "Modules that compute on copies, in float64 if `wide`, and get everything back in the end."
+    "Modules that compute on copies, in float64 if `wide`, and get everything back at the end."
     inside = [m for o in asked.modules for m in _asked(o, 'modules') or [o]]
     held = [dict(_asked(o, 'named_parameters')) | _asked(o, 'state') for o in asked.modules]
     data = [(t, t.data) for h in held for t in h.values()]
     if (twice := _shared([*{id(t): t for t,_ in data}.values()])):
         raise ReuseError('{}: tensors {} and {} of the module have memory in common; want one, '
-                         'and its view made in forward'.format(asked.who, *twice))
+                         'and a view of it made in forward'.format(asked.who, *twice))
     kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
-    for m in inside: vars(m).pop('_outs', None)             # of a call before, here none
+    for m in inside: vars(m).pop('_outs', None)             # from an earlier call
     try:
         for t,d in data:
             t.data = d.to(torch.float64 if wide and d.is_floating_point() else d.dtype, copy=True)
@@ -218,8 +218,8 @@ def _to_check(asked, wrt):
 
 # %% ../nbs/02_gradcheck.ipynb #248845be
 class _Asked(NamedTuple):
-    "What a check was asked."
-    who: str       # is asking: the check's name, for the error messages
+    "What a check was asked to do."
+    who: str       # the check's name, for the error messages
     forward: Callable
     backward: Callable
     at: int        # the place of `out` among the arguments of `backward`
@@ -239,7 +239,7 @@ def _what_is_asked(who, forward, backward, inputs, kwargs):
             raise ArgumentError(f'{who}: {what} is {f!r:.40}, want a function')
     names,at = _names(backward, inputs, who)
     if at and _owner(backward):
-        raise ArgumentError(f'{who}: bwd takes out in place {at + 1}, want it first, as in '
+        raise ArgumentError(f'{who}: bwd has out in place {at + 1}, want it first, as in '
                             'bwd(out, inp)')
     try: _called_with(inspect.signature(backward).bind, at, names, 'out', kwargs)
     except TypeError as e: raise ArgumentError(f'{who}: backward {e}') from None
@@ -260,8 +260,8 @@ class _Trial(NamedTuple):
 def _one_output(out, who):
     if _is_float(out): return out
     what = out.dtype if isinstance(out, Tensor) else type(out).__name__
-    raise DtypeError(f'{who}: forward returns {what}, want one tensor of floats; of several, check '
-                     'each by a function that returns it alone')
+    raise DtypeError(f'{who}: forward returns {what}, want one tensor of floats; where there are '
+                     'several, check each with a function that returns only that one')
 
 def _floats(asked, values):
     "Copies of `values` as inputs: by name, in order, by keyword; parameters hold copies as well."
@@ -277,8 +277,8 @@ def _other_dtype(who, values, error):
     said,own = f'{error}', {x.dtype for x in values.values()}
     if 'dtype' in said and own == {torch.float64}:
         raise DtypeError(f'{who}: inputs and parameters are torch.float64 here, and forward '
-                         'computes with torch.float32 or another: with what is neither an argument '
-                         'nor a parameter') from error
+                         'computes with torch.float32 or another dtype: with something that is '
+                         'neither an argument nor a parameter') from error
 
 # %% ../nbs/02_gradcheck.ipynb #82d3f907
 def _trial(asked, values, up):
@@ -293,7 +293,7 @@ def _trial(asked, values, up):
     def back(out): _called_with(asked.backward, asked.at, xs, out, named)
     held = {n: t for m in asked.modules for n,t in [*_asked(m, 'named_buffers')]}
     tensors = {n: x for n,x in (held | inputs | asked.params).items() if isinstance(x, Tensor)}
-    out = ahead().detach().clone()                                   # nothing is moved yet
+    out = ahead().detach().clone()                                   # nothing has moved yet
     for n,x in values.items():
         if not _equal(tensors[n], x): raise CheckError(f'{asked.who}: forward wrote into {n}')
     _steady(ahead, out, asked.who)
@@ -301,7 +301,7 @@ def _trial(asked, values, up):
 
 # %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
 def _size(t, grads):
-    "How large the numbers are in which rounding happens."
+    "How large the numbers are that get rounded."
     sizes = [(t.out * t.up).abs(), *(g.abs() for g in grads.values())]
     sizes = [s.where(s.isfinite(), 0.) for s in sizes if s.numel()]
     return max([sizes[0].sum().item(), *(s.max().item() for s in sizes[1:])]) if sizes else 0.
@@ -314,7 +314,7 @@ def _steady(ahead, out, who='check_grads', times=1):
         if _equal(again, out): continue
         if again.shape == out.shape and ((again - out).abs() <= room).all(): continue
         raise CheckError(f'{who}: forward is random, or changes what it holds: two calls differ. '
-                         'Hold it fast: a mask as an argument, a fixed seed, module.eval()')
+                         'Keep it fixed: a mask as an argument, a fixed seed, module.eval()')
 
 # %% ../nbs/02_gradcheck.ipynb #93e40a18
 def _index(k, shape):
@@ -327,7 +327,7 @@ def _step(v, times=1): return times * torch.finfo(torch.float64).eps**(1/3) * ma
 
 # %% ../nbs/02_gradcheck.ipynb #0af31c9e
 def _moved(t, x, k, times=1):
-    "[(step, change of the output)] for a step of entry `k` of `x` up, and for one down."
+    "[(step, change in the output)] for a step up in entry `k` of `x`, and for one down."
     data,at,found = x.data, _index(k, x.shape), []
     v = data[at].item()
     try:
@@ -408,7 +408,7 @@ def _wrong(name, x, k, got, wanted, err, more=''):
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b
 def _by_slopes(t, name, got, auto, ks, tick, size):
-    "Refuse what the slopes refute. Is autograd blind? Kinks, edges, and the largest slope."
+    "Refuse what the slopes refute; return: is autograd blind, kinks, edges, largest slope."
     x = t.tensors[name]
     slopes,edges = _central(t, x, ks, tick)
     most,free = slopes.abs().max(), [j for j,k in enumerate(ks) if k not in edges]
@@ -433,7 +433,7 @@ def _by_slopes(t, name, got, auto, ks, tick, size):
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d50
 def _with_autograd(t, name, got, auto, edges, most, size):
-    "Refuse what autograd refutes; the errors against it, and kinks."
+    "Refuse what autograd refutes; return the errors against it, and kinks."
     x,err = t.tensors[name], _errors(got, auto, 1e-14*size)
     for k in edges: err[k] = err[k] if auto[k].isfinite() else 0.
     def rounding(k):
@@ -445,7 +445,7 @@ def _with_autograd(t, name, got, auto, edges, most, size):
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d51
 def _on_kinks(name, x, got, err, kinks):
-    "Refuse what lies beside a kink's slopes, and is not as autograd has it; else tell of the kink."
+    "Refuse what is outside a kink's slopes, and not as autograd has it; else report the kink."
     for k,(left,right,bend) in kinks.items():
         off = abs(got[k] - (left + right)/2)
         if off <= 0.51*bend or err[k] <= 1e-8: continue
@@ -471,17 +471,17 @@ def _at_edges(name, x, edges):
                 'inputs farther inside'), cause
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d53
-_BLIND = 'autograd cannot look into forward; finite differences alone speak for'
+_BLIND = 'autograd cannot look into forward; finite differences alone vouch for'
 
 def _judge(t, name, got, auto, ks, tick, notes, size):
-    "Refuse a wrong gradient; where there is nothing worse, what is said of kinks and edges."
+    "Refuse a wrong gradient; otherwise return what is said of kinks and edges."
     x,got,auto = t.tensors[name], got.flatten(), None if auto is None else auto.flatten()
     blind,kinks,edges,most = auto is None, {}, {}, 0.
     if t.out.isfinite().all():
         blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick, size)
     elif blind: raise CheckError('check_grads: nothing has been compared: forward gives nan or '
                                  'inf, and autograd could not look into it')
-    else: notes['forward gives nan or inf; autograd alone speaks for'][name] = 1
+    else: notes['forward gives nan or inf; autograd alone vouches for'][name] = 1
     err = torch.full_like(got, torch.inf)
     if blind: notes[_BLIND][name] = 1
     else:
@@ -500,7 +500,7 @@ def _shares(sizes, most):
     return took
 
 def _samples(sizes, every, most=2000):
-    "A function that draws {name: entries to be measured}, and how many these are."
+    "A function that draws {name: entries to be measured}, and how many there are."
     if every or sum(sizes.values()) <= most:
         return lambda: {n: range(k) for n,k in sizes.items()}, sum(sizes.values())
     took,draw = _shares(sizes, most), torch.Generator('cpu').manual_seed(0)
@@ -534,12 +534,12 @@ def _in_own_dtype(got, want, wrt, nearby, size):
         others = [(nearby()[n] - want[n]).abs() for _ in range(4)]
         if off.max() <= 30*max(o.where(o.isfinite(), 0.).max() for o in others): continue
         at = _index(off.argmax().item(), off.shape)
-        raise CheckError(f'{n}.g is another one in {got[n].dtype} than in float64: at {[*at]} '
-                         f'{got[n][at].item():.6g}, and there {want[n][at]:.6g}')
+        raise CheckError(f'{n}.g differs between {got[n].dtype} and float64: at {[*at]} it is '
+                         f'{got[n][at].item():.6g}, and in float64 {want[n][at]:.6g}')
 
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
 def _check(asked, values, wrt, up, old=torch.nan, verdict=None, bare=False):
-    """One run of the check on `values`: the gradients by name, and what had arrived.
+    """One run of the check on `values`: the gradients by name, what had arrived, and `_size`.
 
     An output that is `bare` has lost what `forward` may have kept on it."""
     with _lent(asked, wide=verdict is not None):
@@ -581,16 +581,16 @@ def _check_thrice(asked, own, wrt, every):
 def check_grads(forward, # function of the inputs that returns one float tensor; or a module
                 backward=None, # its gradient: takes inputs and `out`, reads `out.g`, writes `.g`
                 *inputs, # arguments of `forward`; float tensors are checked in float64
-                wrt:str|None=None, # names to check, with spaces; default: floats, but not `targ`
-                every:bool=False, # measure every entry, also of many thousands?
-                **kwargs, # arguments of both by name
+                wrt:str|None=None, # names, space-separated; default: all floats but `targ`
+                every:bool=False, # measure every entry, even of many thousands?
+                **kwargs, # keyword arguments of both
                )->None:
     """Assert that `backward` is the gradient of `forward`, by finite differences and by autograd.
 
     `check_grads(module, *inputs)` checks the parameters of a module, too. Beyond 2,000 entries
     finite differences are taken at some of them, and a line says so; another says where autograd
-    cannot look. Raises `AssertionError` that names the input, the worst index and both values, or
-    says what stands in the way: a kink, a random `forward`, no entries; `TypeError` and
+    cannot look. Raises an `AssertionError` that names the input, the worst index and both values,
+    or says what stands in the way: a kink, a random `forward`, no entries; `TypeError` and
     `ValueError` for what cannot be checked."""
     asked = _what_is_asked('check_grads', forward, backward, inputs, kwargs)
     unseen = any(p.is_inference() for p in asked.params.values())      # never seen by autograd

@@ -69,7 +69,7 @@ def _slide_pieces(cells):
 
 # %% ../nbs/teachers.ipynb #slides-height
 def _height(cell, text, outputs):
-    "How high a piece is, about, in lines of code."
+    "About how high a piece is, in lines of code."
     if any('image/png' in o.get('data', {}) for o in outputs): return 18
     said = [''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in outputs]
     if cell['cell_type'] == 'code': return 2 + ''.join([text, *said]).count('\n')
@@ -90,7 +90,7 @@ def _slide(cell, kind, text, outputs, part):
 
 # %% ../nbs/teachers.ipynb #slides-made
 def slides(nb, # a chapter, as nbconvert has read it
-           resources, # what nbconvert knows of the page
+           resources, # what nbconvert knows about the page
           )->tuple: # both, ready for slides
     "For nbconvert: a slide for each claim of a chapter, each output a step of its own, no answers."
     first,part,bare,used = nb['cells'][0],'',False,0
@@ -115,21 +115,22 @@ def slides(nb, # a chapter, as nbconvert has read it
 _MOST = 32 << 20                                  # bytes in a notebook
 
 def _clean(text):
-    "Text that every screen and table can take: no escape codes, no halves of characters."
+    "Text that every screen and table can take: no escape codes, no half characters."
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in f'{text}')
 
 def _text(path):
     "The text of a plain file. A pipe or a device is not waited for."
     at_once = lambda p, flags: os.open(p, flags | getattr(os, 'O_NONBLOCK', 0))
     with open(path, 'rb', opener=at_once) as f:
-        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode): raise ValueError('it is no plain file')
+        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+            raise ValueError('it is not a plain file')
         text = f.read(_MOST + 1)
     if len(text) > _MOST: raise ValueError(f'it has more than {_MOST >> 20} MB')
     return text.decode('utf-8-sig')
 
 # %% ../nbs/teachers.ipynb #a7aaa811
 def _code(path):
-    "The code of a notebook, cell by cell. Raises `FileError` for what is no notebook."
+    "The code of a notebook, cell by cell. Raises `FileError` for what is not a notebook."
     path = _path('grade: path', path)
     try:
         nb = json.loads(_text(path))
@@ -138,17 +139,17 @@ def _code(path):
                 for c in cells if c['cell_type'] == 'code']
     except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError) as e:
         why = getattr(e, 'strerror', None) or e
-        raise FileError(_clean(f'grade: {path.name} is no notebook, want an .ipynb ({why})')) from e
+        raise FileError(_clean(f'grade: {path.name} is not a notebook, want .ipynb ({why})')) from e
 
 def _mentioned(code):
-    "The exercises whose names stand in quotes in a cell."
+    "The exercises whose names are in quotes in a cell."
     return [n for n in EXERCISES if f"'{n}'" in code or f'"{n}"' in code]
 
 def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
 def exercise_cells(path, # a notebook
                   )->list: # their code
-    "The cells of a notebook that may call `check`. Raises `FileError` for what is no notebook."
+    "The cells of a notebook that may call `check`. Raises `FileError` for what is not a notebook."
     _load()
     return [c for c in _code(path) if _asks(c)]
 
@@ -186,7 +187,7 @@ def _needed_by(x, modules):
     return *map(x.__globals__.get, _names_in(x.__code__)), *held, x.__defaults__, x.__kwdefaults__
 
 def _gone(signature):
-    "What stands in the place of a solution: its parameters, and nothing else."
+    "What takes the place of a solution: its parameters, and nothing else."
     def gone(*args, **kwargs): raise LookupError('there are no solutions in this process')
     gone.__signature__ = signature
     return gone
@@ -235,7 +236,7 @@ def _fence(folder, secret):
         if event == 'open' and not isinstance(args[0], int):
             p = fsdecode(args[0])
             bad = p != nothing and outside(p) if args[2] & writes else secretly(p)
-        if bad: raise PermissionError(f'not while it is graded: {event}')
+        if bad: raise PermissionError(f'not allowed while grading: {event}')
     sys.addaudithook(hook)
 
 # %% ../nbs/teachers.ipynb #fe91a320
@@ -281,7 +282,7 @@ def _unpacked(x):
 
 # %% ../nbs/teachers.ipynb #40274b79
 def _kind_and_text(e):
-    "Kind and text of an error, whatever its class does when it is asked."
+    "Kind and text of an error, whatever its class does when asked for them."
     try: text = str.__str__(str(e))
     except BaseException: text = 'its text cannot be read'
     return [f'{type(e).__name__}'[:100], text[:1000]]
@@ -342,7 +343,7 @@ _PACKAGES_OWN = {'00.3': Value.backward, '05.3': linear.lin_grad,
 
 def _not_yours(*args, **kwargs):
     from backprop_nb.checker import Slip
-    raise Slip("the package's own function does it; write one of yours", '')
+    raise Slip("the package's own function does it; write your own", '')
 
 def _without_ours(name, answer):
     "An answer that has to do without the package's own function for the same thing."
@@ -436,7 +437,7 @@ def _prctl(what, value):
 
 # %% ../nbs/teachers.ipynb #25ddefca
 def _in_a_copy(job, out, seconds, *more):
-    "Run a cell in a copy of this process; how that has ended."
+    "Run a cell in a copy of this process, and say how that ended."
     home,(r,w) = tempfile.mkdtemp(dir=os.getcwd()),os.pipe()
     pid = os.fork()
     if not pid:
@@ -489,7 +490,7 @@ def _listen(process, lines):
     lines.put(b'')
 
 def _begin(home):
-    "Begin the process of a child; it, and the queue of lines that come from it."
+    "Start the process of a child; return it, and the queue of lines that come from it."
     path = [os.path.abspath(p) for p in (*sys.path, Path(__file__).parents[1]) if p]
     code = f'import sys; sys.path[:] = {path}; from backprop_nb.grade import _serve; _serve()'
     process = subprocess.Popen(
@@ -507,17 +508,17 @@ class _Child:
         exercises = exercises and os.path.abspath(exercises)
         self.setup = dict(seconds=seconds, exercises=exercises, forks=_FORKS)
     def start(self):
-        "Begin the process, and wait for its imports, which are not the student's time."
-        if self.stop() or self.closed: raise RuntimeError('no child begins')
+        "Start the process, and wait for its imports, which do not count as the student's time."
+        if self.stop() or self.closed: raise RuntimeError('no child starts')
         self.home = tempfile.mkdtemp(prefix='grade-')
         self.process,self.lines = _begin(self.home)
         self.write(self.setup)
-        if self.closed or self.lines.get() != b'=ready\n': raise RuntimeError('no child begins')
+        if self.closed or self.lines.get() != b'=ready\n': raise RuntimeError('no child starts')
     def write(self, what):
         self.process.stdin.write(json.dumps(what).encode() + b'\n')
         self.process.stdin.flush()
     def stop(self):
-        "End it; a child that can still hear ends by itself, with all that it has started."
+        "End it; a child that can still hear ends on its own, with all that it has started."
         if not self.process: return
         with suppress(OSError): self.process.stdin.close()
         try: self.process.wait(2)
@@ -574,7 +575,7 @@ def _not_alone(verdict, others):
     "The verdict; where a name is missing that another cell has, it says so."
     name = re.search(r"NameError: name '(\w+)' is not defined", verdict.text)
     if not name or not any(re.search(rf'\b{name[1]}\b', c) for c in others): return verdict
-    why = f' ({name[1]} stands in another cell; the cell of an exercise has to run alone)'
+    why = f' ({name[1]} is in another cell; the cell of an exercise has to run alone)'
     return verdict._replace(text=verdict.text + why)
 
 # %% ../nbs/teachers.ipynb #4e0011a5
@@ -595,7 +596,7 @@ def _verdicts(codes, child):
 
 # %% ../nbs/teachers.ipynb #747bc3e5
 def _in_time(seconds):
-    "Refuse what is no limit."
+    "Refuse what is not a limit."
     if not isinstance(seconds, (int, float)) or not 0 < seconds <= 86400:
         raise RangeError(f'grade: seconds is {seconds!r:.40}, want more than 0 and at most 86400')
 
@@ -681,7 +682,7 @@ def _save(rows, path):
     _write_whole(Path(os.path.realpath(path)), blob)
 
 def _print(text, to='stdout'):
-    "Print, in whatever letters the screen has; one that is gone is no matter."
+    "Print, in whatever letters the screen has; one that is gone does not matter."
     stream = getattr(sys, to)
     try:
         letters = getattr(stream, 'encoding', None) or 'utf-8'
@@ -719,7 +720,7 @@ def _why_not(args, files):
     path = args.csv
     if not path: return ''
     if not path.parent.is_dir(): return f'no folder {path.parent}'
-    if path.exists() and not path.is_file(): return f'--csv {path} is no plain file'
+    if path.exists() and not path.is_file(): return f'--csv {path} is not a plain file'
     if path.exists() and any(p.exists() and p.samefile(path) for p in files):
         return f'--csv {path} is one of the notebooks'
     places = [path.parent] + [path] * path.exists()
@@ -745,7 +746,7 @@ def _report(graded):
             if x.state == 'no such exercise': _print(f'{file}: no exercise {_clean(n)}')
 
 def _try_to_save(graded, args):
-    "Write the CSV file if there is to be one; why it cannot be written."
+    "Write the CSV file if there is to be one; return why, if it cannot be written."
     try: args.csv and _save((_row_a_notebook if args.wide else _row_a_verdict)(graded), args.csv)
     except OSError as e: return _clean(f'--csv {args.csv} cannot be written: {e}')
 

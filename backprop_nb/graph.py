@@ -82,7 +82,7 @@ Value.nodes = _nodes
 def _backward(out,
               g:float=1., # the gradient that arrives at `out` from further right
              )->None:
-    "Set `.g` of `out` and of everything that it was made from; what stood there is overwritten."
+    "Set `.g` of `out` and of everything that it was made from; what was there is overwritten."
     nodes,g = out.nodes(),_real(g)
     for v in nodes: v.g = 0.
     out.g = g                                                   # step 2
@@ -150,7 +150,7 @@ Value.relu = lambda a: _apply('relu', _relu, a)
 
 # %% ../nbs/00_graph.ipynb #00134157
 def _unmet(out, met):
-    "What `out` was made from, without those in `met`, and `out`, in the order of evaluation."
+    "`out` and what it was made from, except what is in `met`, in the order of evaluation."
     seen,todo = {out},[out]
     while todo:
         new = {a for a in todo.pop().args if id(a) not in met} - seen
@@ -174,12 +174,12 @@ _pickling = threading.local()
 
 class _Met(set):
     "What a pickler has met, by id; `turns` are the Values that it comes to next, the first last."
-    def __reduce_ex__(self, protocol): # asked once by each pickler
+    def __reduce_ex__(self, protocol): # called once by each pickler
         self.clear()
         return set, ()
 
 class _Line:
-    "A list of what `out` was made from, and of `out`, in order, but for those that went before."
+    "A list of `out` and what it was made from, in order, except those that went before."
     def __init__(self, out, met): self.out,self.met = out,met
     def __reduce_ex__(self, protocol):
         nodes = _unmet(self.out, self.met)
@@ -282,7 +282,7 @@ def _heights(columns, near):
 
 # %% ../nbs/00_graph.ipynb #4105f036
 def _layout(out, digits=4):
-    "Arrows and their stops, what nodes say, all places and half the sizes, in inches."
+    "Arrows and their stops, what the nodes say, all places and half-sizes, in inches."
     nodes = out.nodes()
     arrows,routes = _routes(nodes)
     says = _says(nodes, arrows, digits)
@@ -434,7 +434,7 @@ def _pens(ax, lit):
     return write, point
 
 def _draw_box(ax, x, name, chapter, lit):
-    "One operation with its chapter, its middle at x."
+    "One operation with its chapter, centred at x."
     back,edge,big,small = [('#eeeeee', '#a0a0a0', '#666666', '#707070'),
                            (_VALUE, _VALUE, 'white', 'white')][name in lit]
     ax.fill([x-.42, x+.42, x+.42, x-.42], [1.22, 1.22, 2.02, 2.02], fc=back, ec=edge, lw=1.2)
@@ -469,8 +469,8 @@ def draw_network(lit=None, # a box such as 'relu', or several: ['lin1', 'lin2'],
                 )->None:
     """Draw a network of the course with the chapter of each box.
 
-    Boxes are called as their operations, the two linear ones lin1 and lin2. An unknown name
-    raises a ValueError that lists the names."""
+    Boxes have the names of their operations; the two linear ones are lin1 and lin2. An unknown
+    name raises a ValueError that lists the names."""
     if not isinstance(net, str) or net not in _NETS:
         raise RangeError(f"no network is named {net!r}; there are {', '.join(map(repr, _NETS))}")
     boxes = [row[0] for row in _NETS[net]]

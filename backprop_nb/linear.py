@@ -13,7 +13,7 @@ from .gradcheck import upstream
 from .operation import Op, fits
 
 # %% ../nbs/05_linear.ipynb #5a1edbcc
-def lin(x:Tensor, # examples in rows (N, d), or (N, T, d): axes in front are all batch
+def lin(x:Tensor, # examples in rows (N, d), or (N, T, d): all axes but the last are batch
         w:Tensor, # weights (d, m)
         b:Tensor, # biases (m,)
        )->Tensor: # (N, m)
@@ -29,14 +29,14 @@ def lin_grad(inp:Tensor, # what came in (N, d); receives `inp.g` (N, d)
              out:Tensor, # what went out (N, m); `out.g` (N, m) is the upstream gradient
              w:Tensor, # weights (d, m); receives `w.g` (d, m)
              b:Tensor, # biases (m,); receives `b.g` (m,)
-             input_grad:bool=True, # if False, `inp.g` is not computed and set to None
+             input_grad:bool=True, # if False, `inp.g` is set to None, not computed
             )->None:
     """Gradients of `lin`: b.g = sum_i out.g_i, w.g = inp^T out.g, inp.g = out.g w^T.
 
     Raises as `lin` does, `ValueError` for an `out` of another shape, and what `upstream` raises."""
     fits('lin_grad', 'inp N ... d, out N ... m, w d m, b m', inp, out, w, b)
     up = upstream(out, 'lin_grad')
-    rows,g = inp.flatten(0, -2), up.flatten(0, -2)      # (N, d) and (N, m) are that already
+    rows,g = inp.flatten(0, -2), up.flatten(0, -2)      # (N, d) and (N, m) stay as they are
     b.g = g.sum(0)
     w.g = rows.t() @ g
     inp.g = up @ w.t() if input_grad else None

@@ -27,7 +27,7 @@ def _held(name, at, key):
             yield from _held(f'{name}.{k}', thing, k)
 
 def _inside(module):
-    "What `module` itself holds: what it held when it was first called, or now, if it was not."
+    "What `module` itself holds: what it held at its first call, or holds now if there was none."
     names = _names_of(module) if module._names is None else module._names
     for name in names:
         if name in vars(module): yield from _held(name, vars(module), name)
@@ -53,13 +53,13 @@ def _names_of(module):
     return [n for n in vars(module) if n not in _OURS and [*_held(n, vars(module), n)]]
 
 def _not_learned(module):
-    "All names that the classes of a module, and itself, say are not learned."
+    "All names that a module or its classes say are not learned."
     said = [vars(c).get('not_learned', ()) for c in type(module).__mro__]
     said.append(vars(module).get('not_learned', ()))
     return {n for names in said for n in ([names] if isinstance(names, str) else names)}
 
 def _modules(module):
-    "This module and all modules inside of it, each once."
+    "This module and all modules inside it, each once."
     found = {id(module): module}
     for m in (todo := [module]):
         new = {id(t): t for _,t,_ in _inside(m) if isinstance(t, Module) and id(t) not in found}
@@ -68,7 +68,7 @@ def _modules(module):
 
 # %% ../nbs/07_module.ipynb #5ad2f8e1
 def _lost(module):
-    "Refuse what would never be found, or be overwritten."
+    "Refuse what would never be found, or would be overwritten."
     me,held = type(module).__name__, vars(module)
     taken = [n for n,v in held.items() if n in ('args', 'out') or n in dir(Module)
              and n not in _OURS and (isinstance(v, Module) or not callable(v))]
@@ -80,7 +80,7 @@ def _lost(module):
     for n,v in held.items():
         inner = v if isinstance(v, (set, frozenset, deque)) else [v]
         if isinstance(v, nn.Module) or inner is v and [*_held(n, [[*v]], 0)]:
-            raise ArgumentError(f'{me}: what is inside of {n}, a {type(v).__name__}, would not be '
+            raise ArgumentError(f'{me}: what is inside {n}, a {type(v).__name__}, would not be '
                                 'found, want tensors and Modules in a list, tuple or dict')
     if (unknown := _not_learned(module) - {*held}):
         raise ArgumentError(f'{me}: not_learned names {", ".join(sorted(unknown))}, which it does '
@@ -88,16 +88,16 @@ def _lost(module):
 
 # %% ../nbs/07_module.ipynb #022f991b
 def _use(module):
-    "From now on it is settled what is held, and where what is learned lies."
+    "Settle what is held from now on, and where the parameters are."
     if _compiling():
-        raise OrderError(f'{type(module).__name__}: call it once before torch.compile, so that it '
-                         'is settled what it holds')
+        raise OrderError(f'{type(module).__name__}: call it once before torch.compile, so that '
+                         'what it holds is settled')
     if module._names is None: module._names = tuple(_names_of(module))
     module._places = tuple(place for *_,learned,place in _everything(module) if learned)
     module._within = tuple(_modules(module))
 
 def _learned_in(module):
-    "The parameters, without a search where it is settled where they lie."
+    "The parameters, without a search once it is settled where they are."
     if module._places is None: return module.parameters()          # not called, or a copy
     return [at[key] for at,key in module._places]
 
@@ -134,17 +134,17 @@ class _Watcher(_Holder):
         self._then,self.args = _counted(out),args
         return out
     def _note(self, *used):
-        "Note these tensors, the parameters, and the versions: each change in place adds 1 to one."
+        "Note these tensors, the parameters, and their versions; a change in place adds 1 to one."
         if _compiling(): return                   # compiled code makes all tensors anew
         if self._places is None: _use(self)
         params = _learned_in(self)
         self._noted = used,params,_versions_of([*used, *params])
-    def clear(self, gradients:bool=True): # those of the parameters, too?
+    def clear(self, gradients:bool=True): # whether the parameters' gradients go, too
         "Forget the arguments and outputs of the last call, here and inside, and the gradients."
         for m in self._within:                      # none before the first call
             if m._names is not None: m.args = m.out = m._noted = m._then = None
         for p in _learned_in(self) if gradients else (): p.g = None
-    def __getstate__(self):                             # in a copy counts and places are others
+    def __getstate__(self):                             # in a copy, counts and places are different
         noted = self._noted and (*self._noted[:2], None)
         return vars(self) | {'_places': None, '_noted': noted}
 
@@ -162,26 +162,27 @@ def _versions_of(tensors):
 
 # %% ../nbs/07_module.ipynb #4be17d66
 def _changed(module):
-    "Raise the error that says what has been exchanged or changed."
+    "Raise the error that says what has been replaced or changed."
     me,(used,params,versions) = type(module).__name__, module._noted
     held = [(name, t, (id(at), key)) for name,t,_,(at,key) in _everything(module)]
     names = {place: name for name,_,place in held}
     for (at,key),t in zip(module._places, params):
         if not any(t is now for _,now,place in held if place == (id(at), key)):
-            raise OrderError(f'{me}: {names.get((id(at), key), key)} is another tensor than in the '
-                             'forward pass; call it again first, and write into it in place')
+            raise OrderError(f'{me}: {names.get((id(at), key), key)} is a different tensor '
+                             'from the one in the forward pass; call the module again first, '
+                             'and write into its tensors in place')
     called = {id(m.out): f'output of {type(m).__name__}' for m in module.modules()}
     called |= {id(t): f'argument {k}' for k,t in enumerate(module.args)}
     called |= {id(t): name for name,t,_ in held}
     all = zip((*used, *params), versions or ())
-    names = dict.fromkeys(called.get(id(t), 'what a layer gave') for t,then in all
+    names = dict.fromkeys(called.get(id(t), "a layer's output") for t,then in all
                           if _counted(t) != then)
     raise OrderError(f'{me}: {" and ".join(names) or "what it holds"} changed in place since the '
                      'forward pass; gradients would mix old and new, so call it again first')
 
 # %% ../nbs/07_module.ipynb #cb33614c
 def _unchanged(module):
-    "Refuse a way back through what has been exchanged or changed in place."
+    "Refuse a way back through what has been replaced, or changed in place."
     used,params,versions = module._noted
     if len(module.args) > 1: _given_once(module)
     if module._places is None: _use(module)             # a copy
@@ -201,7 +202,7 @@ def _sound(module):
                              f'argument {k}, want {_shape_of(t)}')
 
 def _given_once(module):
-    "Refuse a tensor in two places that both get a gradient; for a loss targets are constants."
+    "Refuse a tensor in two places that both get a gradient; for a loss, targets are constants."
     if getattr(module.out, 'ndim', 0) == 0: return
     floats = [t for t in module.args if isinstance(t, Tensor) and t.is_floating_point()]
     if len({*map(id, floats)}) < len(floats):
@@ -222,11 +223,11 @@ def _told(module):
         elif name not in _OURS and isinstance(value, (int, float, str)): yield f'{name}={value!r}'
 
 def _by_name(module):
-    "All that a module holds, by dotted names; refuses two of one name."
+    "All that a module holds, by dotted name; refuses two of the same name."
     named = [(name, t) for name,t,*_ in _everything(module)]
     if len({n for n,_ in named}) < len(named):
-        raise ArgumentError(f'{type(module).__name__}: two tensors have one dotted name; want keys '
-                            'without dots')
+        raise ArgumentError(f'{type(module).__name__}: two tensors have the same dotted name; want '
+                            'keys without dots')
     return dict(named)
 
 # %% ../nbs/07_module.ipynb #6be309f3
@@ -234,15 +235,15 @@ def _nothing_came(module, error):
     "Say so where a `bwd` has asked for a gradient that has not arrived."
     if "'g'" in f'{error}' and getattr(module.out, 'g', None) is None:
         raise UpstreamError(f'{type(module).__name__}: nothing has arrived in out.g '
-                            f'{_shape_of(module.out)}; what comes behind it writes that (and a '
-                            'loss asks upstream(out))') from error
+                            f'{_shape_of(module.out)}; what comes after it writes that (and a '
+                            'loss calls upstream(out))') from error
 
 # %% ../nbs/07_module.ipynb #09fb0acf
 class Module(_Watcher):
     """An operation with its gradient. Subclasses define `forward(*args)` and `bwd(out, *args)`.
 
     `bwd` reads `out.g` (a loss: `upstream(out)`) and overwrites `.g` of arguments and parameters:
-    one call, one `backward`. Where `self.input_grad` is False it may leave out the input's."""
+    one call, one `backward`. Where `self.input_grad` is False, it may leave out the input's."""
     input_grad,args,out = True,None,None
     def __call__(self, *args)->Tensor:
         "Run `forward`, and remember arguments and output for `backward`."
@@ -250,7 +251,8 @@ class Module(_Watcher):
         return self.out
     def backward(self, input_grad:bool=True, # whether the input's gradient is wanted
                 )->None:
-        "Write the gradients. Raises `RuntimeError` before `forward`, and after changes in place."
+        """Write the gradients. Raises `RuntimeError` without a forward pass, or where something has
+        changed since then, `AttributeError` where nothing has arrived in `out.g`."""
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
         if self._noted: _unchanged(self)
@@ -286,15 +288,15 @@ class Mse(Module):
 
 # %% ../nbs/07_module.ipynb #9ad51960
 def _once_each(who, layers):
-    "Refuse what is no Module, and a layer or a parameter that stands twice."
+    "Refuse what is not a Module, and a layer or a parameter that appears twice."
     at = {}
     for k,l in enumerate(layers):
         if not isinstance(l, Module):
             raise ArgumentError(f'{who}: layer {k} is {l!r:.40}, want a Module, such as Relu()')
         for m in l.modules():
             if id(m) in at:
-                raise ReuseError(f'{who}: layer {k} ({type(m).__name__}) is layer {at[id(m)]} once '
-                                 'more; a layer remembers its last input only')
+                raise ReuseError(f'{who}: layer {k} ({type(m).__name__}) is layer {at[id(m)]} '
+                                 'again; a layer remembers its last input only')
             at[id(m)] = k
     params = [(f'{k}.{n}', p) for k,l in enumerate(layers) for n,p in l.named_parameters()]
     if (twice := _shared([p for _,p in params])):
@@ -304,7 +306,7 @@ def _once_each(who, layers):
 
 # %% ../nbs/07_module.ipynb #a3d7e914
 def _settle(model):
-    "Look through layers that are new: are they fit, and where does what is learned begin?"
+    "Look through new layers: are they fit, and which is the first with parameters?"
     if not isinstance(model.layers, (list, tuple)):
         raise ArgumentError(f'Model: layers is of type {type(model.layers).__name__}, want a list '
                             'of Modules')
@@ -317,15 +319,15 @@ def _joined(model, x):
     "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
     for layer,out in zip((*model.layers, model.loss), model._outs):
         if layer.out is not out:
-            raise OrderError(f'Model: {type(layer).__name__} has been called by itself since; call '
-                             'the model again')
+            raise OrderError(f'Model: {type(layer).__name__} has been called on its own since; '
+                             'call the model again')
     if model._noted and [p for p in model._noted[1] if p is x]:
         raise ReuseError('Model: its input is one of its parameters; the gradient is the sum of '
                          'both shares, and .g would hold only one')
 
 # %% ../nbs/07_module.ipynb #f0acad20
 def _settled(model):
-    "The layers, looked through again where they or the loss have been exchanged."
+    "The layers, looked through again where they or the loss have been replaced."
     if _compiling(): return model.layers
     layers,loss = model._settled
     if model.layers is not layers or model.loss is not loss: _settle(model)
@@ -356,7 +358,7 @@ def _listing(model):
 
 # %% ../nbs/07_module.ipynb #f80c25b7
 class _Layered(Module):
-    "What a Model is made of, beside its lesson."
+    "What a Model needs besides its two loops."
     _settled,_outs = (None, None), ()
     def _run(self, x, targ):
         before = _counted(x)
@@ -373,7 +375,7 @@ class _Layered(Module):
 
 # %% ../nbs/07_module.ipynb #1970fe3b
 class Model(_Layered):
-    "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills every `.g`."
+    "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills parameters' `.g`."
     def __init__(self, layers:list|tuple, # `Module`s in the order of the forward pass
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss; _settle(self)
@@ -388,11 +390,11 @@ class Model(_Layered):
         return x
     def backward(self, input_grad:bool=False, # whether the model's input gets its `.g`, too
                 )->None:
-        "Fill `.g` of every parameter. Raises `RuntimeError` before the first forward pass."
+        "Fill `.g` of every parameter. Raises as `Module.backward` does."
         super().backward(input_grad)
     def bwd(self, out, x, targ):
         _joined(self, x); self.loss.backward()
         first = 0 if self.input_grad else self._first
         for k in reversed(range(first, len(self.layers))):
             self.layers[k].backward(self.input_grad or k > first)
-        if first: x.g = None                            # not computed, so not left old
+        if first: x.g = None                            # not computed; no old one stays

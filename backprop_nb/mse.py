@@ -38,7 +38,7 @@ def mse_grad(inp:Tensor, # predictions (N, 1), or any shape; receives `inp.g` in
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     targ = _targets('mse_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'mse_grad')
-    inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digit at all: not 2/0
+    inp.g = up * 2 / max(inp.numel(), 1) * (inp - targ)         # no digits: not 2/0
 
 # %% ../nbs/03_mse.ipynb #7d0f850b
 Op('mse', mse, mse_grad, lambda x, y: F.mse_loss(x, y.reshape(x.shape).to(x.dtype)), _pairs);

@@ -25,7 +25,7 @@ def forward_and_backward(inp:Tensor, # digits in rows (N, d); receives `inp.g` (
     """Loss of the network lin, relu, lin, mse, and its gradients for all five tensors in `.g`.
 
     Raises what `lin` and `mse` raise for shapes and dtypes that do not fit, and `ValueError` where
-    one tensor stands in two places."""
+    one tensor is in two places."""
     _once('forward_and_backward', inp=inp, w1=w1, b1=b1, w2=w2, b2=b2)
     z1 = lin(inp, w1, b1)
     a1 = relu(z1)

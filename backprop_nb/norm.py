@@ -20,18 +20,18 @@ from .operation import Op, _number, _whole, _wide, fits
 def _positive(name, eps, x, *axes):
     "`eps` checked; refuses tensors that have nothing along these axes."
     if 0 in [x.shape[a] for a in axes]:
-        raise ShapeError(f'{name}: shape {tuple(x.shape)}, want all features at least 1')
+        raise ShapeError(f'{name}: shape {tuple(x.shape)}, want 1 or more features')
     return _number(f'{name}: eps', eps)
 
 # %% ../nbs/12_norm.ipynb #12c0000b
 def layer_norm(x:Tensor, # examples (..., d)
                w:Tensor, # factors (d,)
                b:Tensor, # shifts (d,)
-               eps:float=1e-5, # keeps the divisor from 0
+               eps:float=1e-5, # keeps the divisor away from 0
               )->Tensor: # (..., d)
     """Rows brought to mean 0 and spread 1, then w_j * xhat_ij + b_j.
 
-    xhat_ij = (x_ij - mean_i) / sqrt(var_i + eps), over the last axis; var has d below, not d - 1.
+    xhat_ij = (x_ij - mean_i) / sqrt(var_i + eps), over the last axis; var divides by d, not d - 1.
     Ba, Kiros, Hinton, Layer Normalization (2016). Raises `ValueError` for shapes and eps that do
     not fit, `TypeError` for integers and mixed dtypes."""
     fits('layer_norm', 'x ... d, w d, b d', x, w, b)
@@ -40,7 +40,7 @@ def layer_norm(x:Tensor, # examples (..., d)
 # %% ../nbs/12_norm.ipynb #12c00012
 def rms_norm(x:Tensor, # examples (..., d)
              w:Tensor, # factors (d,)
-             eps:float=1e-6, # keeps the divisor from 0
+             eps:float=1e-6, # keeps the divisor away from 0
             )->Tensor: # (..., d)
     """Rows brought to mean square 1, then w_j * xhat_ij.
 
@@ -51,11 +51,11 @@ def rms_norm(x:Tensor, # examples (..., d)
 
 # %% ../nbs/12_norm.ipynb #12c00015
 def _channels(name, eps, x):
-    "The axes over which a channel is counted, and how many numbers that are."
+    "The axes of a channel's mean, how many numbers it is over, and `eps` checked."
     axes = [0, *range(2, x.dim())]
     if (n := x.numel() // max(x.shape[1], 1)) < 2:
-        raise ShapeError(f'{name}: shape {tuple(x.shape)} has {n} numbers a channel, want 2 or '
-                         'more; a single example has no spread')
+        raise ShapeError(f'{name}: shape {tuple(x.shape)} has {n} number(s) per channel, want 2 '
+                         'or more; a single example has no spread')
     return axes, n, _positive(name, eps, x, 1)
 
 def _across(t, x):
@@ -63,23 +63,24 @@ def _across(t, x):
     return t.view(-1, *[1]*(x.dim() - 2))
 
 # %% ../nbs/12_norm.ipynb #12c00016
-def batch_norm(x:Tensor, # examples (N, C), maps (N, C, H, W), or any axes behind C
+def batch_norm(x:Tensor, # examples (N, C), maps (N, C, H, W), or any axes after C
                w:Tensor, # factors (C,)
                b:Tensor, # shifts (C,)
-               eps:float=1e-5, # keeps the divisor from 0
+               eps:float=1e-5, # keeps the divisor away from 0
               )->Tensor: # the shape of `x`
     """Channels brought to mean 0 and spread 1 over the batch, then w_c * xhat + b_c.
 
-    Mean and variance are those of this batch, over all axes but the second; var has the count n
-    below, not n - 1. Ioffe, Szegedy, Batch Normalization (2015). Raises `ValueError` for shapes and
-    eps that do not fit and for fewer than two numbers a channel, `TypeError` as `layer_norm`."""
+    Mean and variance are those of this batch, over all axes but the second; var divides by
+    the count n, not n - 1. Ioffe, Szegedy, Batch Normalization (2015). Raises `ValueError` for
+    shapes and eps that do not fit and for fewer than two numbers per channel, `TypeError` as
+    `layer_norm` does."""
     fits('batch_norm', 'x N C ..., w C, b C', x, w, b)
     *_,eps = _channels('batch_norm', eps, x)
     return torch.batch_norm(x, w, b, None, None, True, 0., eps, True)    # True: of this batch
 
 # %% ../nbs/12_norm.ipynb #12c0003a
 def _as_rows(*tensors):
-    "As rows (N, d), whatever axes stand in front; half floats as float32."
+    "As rows (N, d), whatever axes come first; half floats as float32."
     return [t.reshape(-1, t.shape[-1]) for t in _wide(*tensors)]
 
 def _plain_norm(x, eps):
@@ -91,7 +92,7 @@ def _plain_norm(x, eps):
     return xhat, r
 
 def _put_g(*pairs):
-    "To each tensor its gradient: in its shape and dtype, and in one piece of memory."
+    "Give each tensor its gradient: in its shape and dtype, and in one piece of memory."
     for t,g in pairs: t.g = g.to(t.dtype).contiguous().view_as(t)
 
 # %% ../nbs/12_norm.ipynb #12c0003b
@@ -109,7 +110,7 @@ def layer_norm_grad(inp:Tensor, # what came in (..., d); receives `inp.g`
     x,g,(factors,) = *_as_rows(inp, upstream(out, 'layer_norm_grad')), _wide(w)
     xhat,r = _plain_norm(x, eps)
     gx,w_d = g * xhat, factors.div(-x.shape[1]).unsqueeze(1)
-    mean_u,mean_ux = g @ w_d, gx @ w_d                          # (N, 1), with a minus
+    mean_u,mean_ux = g @ w_d, gx @ w_d                          # (N, 1), negated
     inp_g = xhat.mul_(mean_ux).add_(mean_u).addcmul_(g, factors).mul_(r)
     _put_g((inp, inp_g), (w, gx.sum(0)), (b, g.sum(0)))
 
@@ -138,8 +139,8 @@ def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
                     b:Tensor, # shifts (C,); receives `b.g`
                     eps:float=1e-5, # as in `batch_norm`
                    )->None:
-    """Gradients of `batch_norm`: r w (out.g - b.g/n - xhat w.g/n) with n numbers a channel; for `w`
-    the sum of out.g xhat over all axes but the second, for `b` that of out.g. Raises as
+    """Gradients of `batch_norm`: r w (out.g - b.g/n - xhat w.g/n) with n numbers per channel; for
+    `w` the sum of out.g xhat over all axes but the second, for `b` that of out.g. Raises as
     `batch_norm` does, and what `upstream` raises."""
     fits('batch_norm_grad', 'inp N C ..., out N C ..., w C, b C', inp, out, w, b)
     axes,n,eps = _channels('batch_norm_grad', eps, inp)
@@ -154,11 +155,11 @@ def batch_norm_grad(inp:Tensor, # what came in (N, C, ...); receives `inp.g`
 # %% ../nbs/12_norm.ipynb #12c00056
 def dropout(x:Tensor, # any shape
             mask:Tensor, # the same shape, bool: true where a number is kept
-            p:float, # how probable it was to be dropped, below 1
+            p:float, # the probability of being dropped, below 1
            )->Tensor: # the shape of `x`
     """Keep what the mask keeps, divided by 1 - p; what is dropped is multiplied by 0.
 
-    The mask is drawn by the caller, such as `torch.rand(x.shape) >= p`. Srivastava et al., Dropout
+    The caller draws the mask, such as `torch.rand(x.shape) >= p`. Srivastava et al., Dropout
     (2014). Raises `ValueError` for shapes and p that do not fit, `TypeError` for integers and for a
     mask that is not bool."""
     fits('dropout', 'x ..., mask ... bool', x, mask)
@@ -180,7 +181,7 @@ def dropout_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
 class LayerNorm(Module):
     "Mean 0 and spread 1 along the last axis (..., d), then factors and shifts; see `layer_norm`."
     def __init__(self, d:int, # features
-                 eps:float=1e-5): # keeps the divisor from 0
+                 eps:float=1e-5): # keeps the divisor away from 0
         d = _whole('LayerNorm: d', d, 1)
         self.w,self.b,self.eps = torch.ones(d), torch.zeros(d), _number('LayerNorm: eps', eps)
     def forward(self, inp:Tensor)->Tensor: return layer_norm(inp, self.w, self.b, self.eps)
@@ -189,7 +190,7 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     "Mean square 1 along the last axis (..., d), then factors; see `rms_norm`."
     def __init__(self, d:int, # features
-                 eps:float=1e-6): # keeps the divisor from 0
+                 eps:float=1e-6): # keeps the divisor away from 0
         self.w = torch.ones(_whole('RMSNorm: d', d, 1))
         self.eps = _number('RMSNorm: eps', eps)
     def forward(self, inp:Tensor)->Tensor: return rms_norm(inp, self.w, self.eps)
@@ -213,7 +214,7 @@ class Dropout(Module):
 _KEPT = 'inp N C ..., w C, b C, mean C, var C'
 
 def _fixed_norm(x, w, b, mean, var, eps):
-    "`batch_norm` with a mean and variance that are given."
+    "`batch_norm` with a given mean and variance."
     fits('BatchNorm', _KEPT, x, w, b, mean, var)
     return torch.batch_norm(x, w, b, mean, var, False, 0., eps, True)
 
@@ -229,11 +230,11 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
 class BatchNorm(Module):
     """Mean 0 and spread 1 for each channel of (N, C, ...), then factors and shifts.
 
-    In training by the batch, which moves a running mean and variance (of n - 1); else by these."""
+    Training uses the batch's mean and var, moving running ones (var over n - 1) for evaluation."""
     not_learned = 'mean', 'var'
     def __init__(self, C:int, # channels, or features
-                 eps:float=1e-5, # keeps the divisor from 0
-                 momentum:float=0.1): # the part of the way to a batch's that the running ones go
+                 eps:float=1e-5, # keeps the divisor away from 0
+                 momentum:float=0.1): # how far the running ones move towards the batch's, 0 to 1
         C = _whole('BatchNorm: C', C, 1)
         self.w,self.b,self.mean,self.var = [torch.full((C,), x) for x in (1., 0., 0., 1.)]
         self.eps = _number('BatchNorm: eps', eps)
@@ -253,7 +254,7 @@ class BatchNorm(Module):
 
 # %% ../nbs/12_norm.ipynb #12c0006f
 class Residual(Module):
-    "z = x + f(x), where f is one layer after another; z, x and f(x) have one shape."
+    "z = x + f(x), where f is the layers in turn; z, x and f(x) have the same shape."
     def __init__(self, *layers:Module): # in the order of the forward pass
         _once_each('Residual', layers)
         self.layers = layers

@@ -17,7 +17,7 @@ from torch.compiler import is_dynamo_compiling as _compiling
 from .clinic import ArgumentError, DtypeError, RangeError, ReuseError, ShapeError
 
 # %% ../nbs/operation.ipynb #48ed81eb
-_KINDS = {  # of tensors: what to ask of `t`, if `dtype` is that of the first, and how it is said
+_KINDS = {  # of tensors: what to ask of `t`, where `dtype` is that of the first, and how to say it
     'float': ('{t}.dtype is dtype', 'one float dtype'),
     'number': ('({t}.dtype is dtype or not {t}.is_floating_point() and not {t}.is_complex())',
                '{dtype} or whole numbers'),
@@ -25,7 +25,7 @@ _KINDS = {  # of tensors: what to ask of `t`, if `dtype` is that of the first, a
     'bool': ('{t}.dtype is torch.bool', 'torch.bool')}
 
 def _parts(way):
-    "What one way to fit says of each tensor: names, axes, kinds."
+    "What one way to fit says about each tensor: names, axes, kinds."
     words = [part.split() for part in way.split(',')]
     kinds = [w.pop() if w[-1] in _KINDS else 'float' for w in words]
     return [w[0] for w in words], [w[1:] for w in words], kinds
@@ -38,7 +38,7 @@ def _roles(way):
 
 # %% ../nbs/operation.ipynb #67e19a95
 def _python(way):
-    "The test that a way to fit stands for, as Python: the sizes of its letters, or None."
+    "The test that a way to fit stands for, in Python: it gives the sizes of its letters, or None."
     names,axes,kinds = _parts(way)
     sizes,lines,tests = [],[f'    dtype = {names[0]}.dtype'],['dtype.is_floating_point']
     for k,(name,letters) in enumerate(zip(names, axes)):
@@ -58,7 +58,7 @@ def _python(way):
 
 # %% ../nbs/operation.ipynb #7db1ff8e
 class _Tests(dict):
-    "The functions for all ways to fit of a line, made when the line is first asked for."
+    "The functions for all of a line's ways to fit, made when the line is first asked for."
     def __missing__(self, spec):
         self[spec] = made = []
         for way in spec.split(' | '):
@@ -71,18 +71,18 @@ _TESTS = _Tests()
 
 # %% ../nbs/operation.ipynb #15d871bc
 def fits(name:str, # who is asking, for the error message
-         spec:str, # what is wanted, as 'x N d, w d m, b m'
+         spec:str, # what is wanted, such as 'x N d, w d m, b m'
          *tensors:Tensor, # in the order of `spec`
         )->list: # the sizes of the letters, in the order in which `spec` has them
     """Refuse tensors whose shapes or dtypes are not those of `spec`.
 
     After the name of a tensor come its axes: letters, which mean the same size wherever they
-    stand; numbers; `...` for any axes, the same ones wherever it stands. Then its kind, where it
-    is not the one float dtype of all: `int64`, `bool`, or `number` (this dtype or whole numbers).
-    Between `|` stand the ways to fit. Names and letters are names of Python. Raises `TypeError` for
-    what is no tensor, a sparse one or one of another dtype, and for more or fewer tensors than
-    `spec` names; `ValueError` for another shape, and for a tensor in two roles where both get a
-    gradient."""
+    occur; numbers; `...` for any axes, the same ones wherever it occurs. Then its kind, where it
+    is not the float dtype that all share: `int64`, `bool`, or `number` (this dtype or whole
+    numbers). `|` separates the ways to fit. Names and letters are Python names. Raises `TypeError`
+    for what is not a tensor, a sparse one or one of another dtype, and for more or fewer tensors
+    than `spec` names; `ValueError` for another shape, and for a tensor in two roles where both get
+    a gradient."""
     for fit in () if _compiling() else _TESTS[spec]:
         try: sizes = fit(tensors)
         except (AttributeError, RuntimeError, TypeError, ValueError): continue  # other axes, ...
@@ -100,14 +100,14 @@ def _wanted(way):
     return _listed([f'({", ".join(a)}{"," * (len(a) == 1 and a != ["..."])})' for a in axes])
 
 def _dense(name, what, t):
-    "Refuse what is no tensor, and tensors whose numbers do not lie in memory, one at each place."
+    "Refuse what is not a tensor, and tensors that are not dense."
     if not isinstance(t, Tensor): raise DtypeError(f'{name}: {what} is {t!r:.40}, want a tensor')
     if t.layout is torch.strided and not t.is_meta and not t.is_nested: return
     how = 'meta' if t.is_meta else 'nested' if t.is_nested else str(t.layout).split('.')[-1]
     raise DtypeError(f'{name}: {what} is a {how} tensor, want a dense one')
 
 def _once(name, **tensors):
-    "Refuse a tensor in two roles: each would write its gradient over that of the other."
+    "Refuse a tensor in two roles: each gradient would overwrite the other."
     for (a,x),(b,y) in combinations(tensors.items(), 2):
         if x is y:
             raise ReuseError(f'{name}: {a} and {b} are one tensor; its gradient is the sum of both '
@@ -116,7 +116,7 @@ def _once(name, **tensors):
 
 # %% ../nbs/operation.ipynb #b7c06d15
 def _refuse(name, spec, tensors):
-    "Say which tensor is none, or has another dtype, or two roles."
+    "Say which input is not a tensor, has another dtype or has two roles."
     ways = spec.split(' | ')
     names = _parts(ways[0])[0]
     if len(tensors) != len(names):
@@ -149,7 +149,7 @@ def _lengths(way, tensors):
     return [n for a,n in got.items() if not a.isdigit()]
 
 def _sizes(name, spec, tensors):
-    "The sizes of the letters in the first way that fits; says what came, where none does."
+    "The sizes of the letters in the first way that fits; where none does, says what came."
     ways = spec.split(' | ')
     for way in ways:
         if (found := _lengths(way, tensors)) is not None: return found
@@ -159,7 +159,7 @@ def _sizes(name, spec, tensors):
 
 # %% ../nbs/operation.ipynb #8d20a4f6
 def _whole(name, n, low=0, high=2**63 - 1):
-    "`n` as an int; refuses what is no whole number from `low` to `high`."
+    "`n` as an int; refuses what is not a whole number from `low` to `high`."
     truth = isinstance(n, bool) or getattr(n, 'dtype', None) is torch.bool
     try: k = operator.index(None if truth else n)
     except TypeError: raise ArgumentError(f'{name} is {n!r:.40}, want a whole number') from None
@@ -169,7 +169,7 @@ def _whole(name, n, low=0, high=2**63 - 1):
     return k
 
 def _number(name, x, low=0., high=math.inf, below='<'):
-    "`x` as a float; refuses what is no number with low <= x < high, or with x <= high for '<='."
+    "`x` as a float; refuses what is not a number with low <= x < high, or with x <= high for '<='."
     if not isinstance(x, numbers.Real) or isinstance(x, bool):
         raise ArgumentError(f'{name} is {x!r:.40}, want an int or float')
     try: number = float(x)
@@ -179,13 +179,13 @@ def _number(name, x, low=0., high=math.inf, below='<'):
     return number
 
 def _path(name, path):
-    "`path` as a Path; refuses what is none."
+    "`path` as a Path; refuses what cannot be one."
     try: return Path(path)
     except TypeError: raise ArgumentError(f'{name} is {path!r:.40}, want a str or Path') from None
 
 # %% ../nbs/operation.ipynb #e5b2ca13
 def _places(t):
-    "Where the entries of `t` lie in their memory."
+    "Where the entries of `t` are in its storage."
     order = torch.arange(t.untyped_storage().nbytes() // t.element_size(), device='cpu')
     return order.as_strided(t.shape, t.stride(), t.storage_offset()).unique()
 
@@ -207,14 +207,14 @@ def _wide(*tensors):
 # %% ../nbs/operation.ipynb #f8e3b45b
 def _ends(whole):
     "The smallest and the largest of a tensor's whole numbers; 0 and -1 where it has none."
-    if _compiling(): return 0, -1                     # compiled code looks by itself
+    if _compiling(): return 0, -1                     # compiled code checks this itself
     if whole.numel() > 8: return [end.item() for end in whole.aminmax()]
     few = whole.flatten().tolist()
     return min(few, default=0), max(few, default=-1)
 
 # %% ../nbs/operation.ipynb #031cdc31
 def _targets(name, what, output, targ, out=None):
-    "`targ` in shape and dtype of `output`, which the caller names `what`; refuses misfits."
+    "`targ` in the shape and dtype of `output` (`what` in messages); refuses misfits."
     loss = '' if out is None else ', out'
     fits(name, f'{what} N 1, targ N number{loss} | {what} ..., targ ... number{loss}',
          output, targ, *([] if out is None else [out]))
@@ -225,7 +225,7 @@ def _targets(name, what, output, targ, out=None):
 class Draw:
     """Random inputs for an operation: a size for each letter, all different up to 13 letters.
 
-    The tests derive from it a class that tries sizes of 0 and 1, ties, large and tiny numbers."""
+    The tests derive a class from it that tries sizes of 0 and 1, ties, large and tiny numbers."""
     def __init__(self, dtype:torch.dtype=torch.float64, # of the floats
                  device:torch.device|str|None=None): # default: torch's
         self.sizes,self.how = {},dict(dtype=dtype, device=device)
@@ -240,15 +240,15 @@ class Draw:
         return [int(a) if a.isdigit() else self.size(a) for a in axes]
     def pick(self, *options): return options[0]
     def __call__(self, axes:str, change:Callable=lambda x: x)->Tensor:
-        "A float tensor with these axes, its entries normal and then changed by a function."
+        "A float tensor with these axes: normally distributed, then changed by a function."
         return change(torch.randn(self.shape(axes), **self.how))
     def labels(self, axes:str, classes:str)->Tensor: # int64
-        "Whole numbers from 0 up to the size of the letter `classes`."
+        "Whole numbers from 0 to one less than the size of the letter `classes`."
         return torch.randint(self.size(classes), self.shape(axes), device=self.how['device'])
 
 # %% ../nbs/operation.ipynb #d0ceb0d3
 def _run_back(backward, out, *inputs):
-    "Run a gradient function, `out` in its place: where that is its name for it, or first."
+    "Run a gradient function with `out` in its place: where a parameter has that name, or first."
     try: params = inspect.signature(backward).parameters.values()
     except ValueError: params = ()                                          # a builtin
     names = [p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -256,7 +256,7 @@ def _run_back(backward, out, *inputs):
     backward(*inputs[:at], out, *inputs[at:])
 
 def _back_names(op):
-    "The parameters of the gradient function of a record; refuses one without a place for `out`."
+    "The parameters of the gradient function of a record; refuses one without an `out`."
     names = [*inspect.signature(op.backward).parameters] if callable(op.backward) else []
     if 'out' in names: return names
     raise ArgumentError(f'Op: backward of {op.name} is {op.backward!r:.40}, want a function with a '
@@ -267,10 +267,10 @@ OPS = {}  # the records of all operations, by name, in the order of the chapters
 
 @dataclass(frozen=True)
 class Op:
-    "The record of an operation; it enters itself into `OPS`."
+    "The record of an operation; it enters itself in `OPS`."
     name: str           # of the forward function
     forward: Callable   # of the inputs
-    backward: Callable  # reads `out.g`, writes `.g` of the float inputs that are no targets
+    backward: Callable  # reads `out.g`, writes `.g` of the float inputs other than targets
     reference: Callable # torch's own function of the same inputs
     inputs: Callable    # a `Draw` -> the inputs as a list
     cancels: bool = False # are value and gradient differences of numbers as large as the inputs?
@@ -280,11 +280,11 @@ class Op:
         "Names of the inputs, as the gradient function has them."
         return [n for n in _back_names(self) if n != 'out']
     def wrt(self, inputs)->list:
-        "The places of the inputs that get a gradient: floats that are no targets."
+        "The places of the inputs that get a gradient: floats other than targets."
         return [k for k,(n,x) in enumerate(zip(self.names(), inputs)) if n != 'targ'
                 and isinstance(x, Tensor) and x.is_floating_point()]
     def back(self, out, *inputs)->None:
-        "Run the gradient function, `out` in its place: second, or last in a loss."
+        "Run the gradient function with `out` in its place: second, or last in a loss."
         _run_back(self.backward, out, *inputs)
 
 # %% ../nbs/operation.ipynb #d194a7d1
@@ -293,7 +293,7 @@ def by_hand(op:Op, # the operation
             up:Callable, # output -> upstream gradient
            )->tuple: # value, gradients
     "What the hand-written functions give."
-    out = op.forward(*inputs).clone()                   # it may be its own input
+    out = op.forward(*inputs).clone()                   # the output may be an input
     out.g = up(out)
     op.back(out, *inputs)
     return out, [inputs[k].g for k in op.wrt(inputs)]

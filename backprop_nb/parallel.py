@@ -51,9 +51,9 @@ def _with_others(who):
 # %% ../nbs/19_parallel.ipynb #19p00036
 def all_mean(tensors:list, # each a mean over the examples of this rank
              n:int, # how many these are; 0 where this rank has none
-             bucket:int=2**22, # so many numbers are sent at once, where tensors are smaller
+             bucket:int=2**22, # this many numbers are sent at once, where tensors are smaller
             )->list: # the means over the examples of all ranks, the same on each
-    """The sum over the ranks of n/N times each tensor, N the examples of all; alone the tensors.
+    """The sum over the ranks of n/N times each tensor, with N examples in all; alone, the tensors.
 
     Raises on all ranks `ValueError` where no rank has an example or shapes or dtypes differ, and
     `RuntimeError` where a rank has gone."""
@@ -82,14 +82,14 @@ def _roll_call(who, tensors, n, wrong=None):
     if any(bad): raise RankError(f'{who}: rank {bad.index(1)} has refused, and says why')
     for r,p in enumerate(prints):
         if p != prints[0]:
-            raise ShapeError(f'{who}: rank {r} has tensors of other shapes or dtypes than rank 0; '
-                             f'those of rank {rank} are {kinds!r:.60}')
+            raise ShapeError(f'{who}: rank {r} has tensors of different shapes or dtypes from '
+                             f'rank 0; those of rank {rank} are {kinds!r:.60}')
     if not sum(counts): raise RangeError(f'{who}: no rank has an example, want 1 or more in all')
     return sum(counts)
 
 # %% ../nbs/19_parallel.ipynb #19p00039
 def _buckets(tensors, most):
-    "The tensors in lists, each of one dtype and of `most` numbers at most where that can be."
+    "The tensors in lists, each of one dtype and of `most` numbers at most where possible."
     found,size = [], 0
     for t in tensors:
         if not found or t.dtype is not found[-1][0].dtype or size + t.numel() > most:
@@ -111,10 +111,10 @@ def reduce_grads(params:list, # with `.g` of the mean loss of this rank's exampl
                  n:int, # how many examples these are; 0 where this rank has none
                  bucket:int=2**22, # as in `all_mean`
                 )->None:
-    """Make every `.g` that of the mean loss over the examples of all ranks; alone it stays.
+    """Make every `.g` that of the mean loss over the examples of all ranks; alone, it stays.
 
-    Raises as `all_mean` does, and as an optimizer where a gradient is missing; the other ranks
-    raise `RuntimeError` then."""
+    Raises as `all_mean` does, and as an optimizer does where a gradient is missing; then the other
+    ranks raise `RuntimeError`."""
     params,n,bucket = (_params('reduce_grads', params), _whole('reduce_grads: n', n),
                        _whole('reduce_grads: bucket', bucket, 1))
     grads,wrong = _grads_of('reduce_grads', params, n)
@@ -131,8 +131,8 @@ def _grads_of(who, params, n):
 
 # %% ../nbs/19_parallel.ipynb #19p00047
 def share(x:Tensor, # examples along the first axis (N, ...), the same on all ranks
-         )->Tensor: # those of this rank (N_r, ...); they may be none
-    "The part of this rank. Raises `TypeError` for what is no tensor, `ValueError` for one number."
+         )->Tensor: # those of this rank (N_r, ...); there may be none
+    "This rank's part. Raises `TypeError` for what is not a tensor, `ValueError` for one number."
     _dense('share', 'x', x)
     if not x.dim(): raise ShapeError('share: x is one number, shape (), want (N, ...)')
     rank,ranks = place()
@@ -140,11 +140,11 @@ def share(x:Tensor, # examples along the first axis (N, ...), the same on all ra
 
 # %% ../nbs/19_parallel.ipynb #19p00048
 class Parallel(Model):
-    """A model that works on its share of each batch; loss and gradients are those of all of it,
+    """A model that works on its share of each batch; loss and gradients are those of the whole,
     if the loss is a mean over examples and no layer looks from one example to another.
 
-    Layers and loss are those of `model`; in the beginning all ranks take the numbers of rank 0.
-    Raises `TypeError` for what is no Model, and for batch norm where there are several ranks."""
+    Layers and loss are those of `model`; at the start all ranks take the numbers of rank 0.
+    Raises `TypeError` for what is not a Model, and for batch norm where there are several ranks."""
     def __init__(self, model:Model): # the same on all ranks but for its numbers
         if not isinstance(model, Model):
             raise ArgumentError(f'Parallel: model is {type(model).__name__}, want a Model')
@@ -169,7 +169,7 @@ def _one_start(model):
     "All ranks take the parameters and buffers of rank 0."
     if any(isinstance(m, BatchNorm) for m in model.modules()):
         raise ArgumentError('Parallel: BatchNorm takes its means over the share of one rank, and '
-                            'the loss is no mean over examples; want LayerNorm or RMSNorm')
+                            'the loss is not a mean over examples; want LayerNorm or RMSNorm')
     held = [*model.state().values()]
     _roll_call('Parallel', held, 1)
     with _with_others('Parallel'), torch.no_grad():
@@ -180,10 +180,10 @@ def _one_start(model):
 
 # %% ../nbs/19_parallel.ipynb #19p00060
 class Sharded:
-    """An optimizer that is split over the ranks: each remembers and steps one piece of them all.
+    """An optimizer split over the ranks: each remembers and steps one piece of the parameters.
 
     Raises `TypeError` for parameters of several dtypes, and as `make` does."""
-    def __init__(self, make:type, # SGD, Adam or AdamW, which treat each entry by itself
+    def __init__(self, make:type, # SGD, Adam or AdamW, which treat each entry on its own
                  params:list, # tensors of one dtype, such as `model.parameters()`
                  **settings): # of `make`, such as lr
         self.params,(rank,ranks) = _params('Sharded', params), place()
@@ -193,7 +193,7 @@ class Sharded:
         self.piece = _end_to_end(self.params, self.size)[rank].clone()
         self.opt = _of_ours(make, self.piece, settings)
     def step(self, n:int)->None:
-        "Sum the gradients, each a mean over `n` examples (0: none); step a piece; hand all round."
+        "Sum the gradients, each a mean over `n` examples (0: none); step a piece; hand it round."
         n,rank = _whole('Sharded: n', n), place()[0]
         grads,wrong = _grads_of('Sharded', self.params, n)
         N = _roll_call('Sharded', grads, n, wrong)

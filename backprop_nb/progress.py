@@ -10,9 +10,9 @@ import argparse, os, sys
 
 # %% ../nbs/progress.ipynb #b3165ea9
 def _arguments():
-    "What may stand on the command line."
+    "What may be given on the command line."
     p = argparse.ArgumentParser('python -m backprop_nb.progress', description='Print which '
-                                'exercises are done, which is next, and where it stands.')
+                                'exercises are done, which is next, and where to find it.')
     p.add_argument('chapter', nargs='?', default='', help='such as 04 (default: all of them)')
     p.add_argument('--file', help='where progress is kept (default: what the environment variable '
                    'BACKPROP_NB_PROGRESS names, else ~/.backprop_nb/progress.json)')
@@ -20,7 +20,7 @@ def _arguments():
 
 def main(argv:list|None=None, # arguments of the command line; default those of the process
         )->int: # 0
-    "Print what is done and what is next; ends with 1 where there is no such chapter."
+    "Print what is done and what is next; exits with 1 if there is no such chapter."
     args = _arguments().parse_args(argv)
     from backprop_nb.clinic import RangeError
     from backprop_nb.exercises import keep_progress, progress
@@ -31,7 +31,7 @@ def main(argv:list|None=None, # arguments of the command line; default those of 
 
 # %% ../nbs/progress.ipynb #d8a05b6c
 def _excepthook(kind, *more):
-    "What Python prints of an error that ends it: nothing where it was a Ctrl-C."
+    "What Python prints about an error that ends it: nothing if it was a Ctrl-C."
     if kind is not KeyboardInterrupt: sys.__excepthook__(kind, *more)
 
 def _command(main):

@@ -33,7 +33,7 @@ def rnn(x:Tensor, # sequences (N, T, d): example, step, feature
        )->Tensor: # the states after each step (N, T, m)
     """Recurrent layer h_t = tanh(x_t w_x + h_{t-1} w_h + b), the same weights at every step.
 
-    Raises `ValueError` for shapes that do not fit and for no step, `TypeError` for integers and
+    Raises `ValueError` for shapes that do not fit and for 0 steps, `TypeError` for integers and
     mixed dtypes."""
     _has_steps('rnn', fits('rnn', 'x N T d, h0 N m, w_x d m, w_h m m, b m', x, h0, w_x, w_h, b)[1])
     h,states = h0, []
@@ -60,7 +60,7 @@ def rnn_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
              w_x:Tensor, # weights (d, m); receives `w_x.g` (d, m)
              w_h:Tensor, # weights of the state (m, m); receives `w_h.g` (m, m)
              b:Tensor, # biases (m,); receives `b.g` (m,)
-             input_grad:bool=True, # if False, `inp.g` is not computed and set to None
+             input_grad:bool=True, # if False, `inp.g` is set to None, not computed
             )->None:
     """Gradients of `rnn`, back through time: sums over all examples and all steps.
 
@@ -79,10 +79,10 @@ def rnn_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
 def clip_grads(params:list, # parameters whose `.g` is filled, such as `model.parameters()`
                most:float, # how long the gradient may be
               )->float: # how long it was
-    """Where the gradient of all parameters together is longer than `most`, shorten it to that.
+    """If the gradient of all parameters together is longer than `most`, shorten it to that.
 
-    All `.g` are multiplied by one number, so the direction stays. Raises as an optimizer does for
-    what has no gradient, and `FloatingPointError` where its length is infinite or nan."""
+    All `.g` are multiplied by one number, so the direction is kept. Raises as an optimizer does for
+    what has no gradient, and `FloatingPointError` if the length is infinite or nan."""
     params,most = _params('clip_grads', params), _number('clip_grads: most', most)
     grads,none = [getattr(p, 'g', None) for p in params], [None] * len(params)
     _unfit('clip_grads', params, grads, none, none)
@@ -96,7 +96,7 @@ def clip_grads(params:list, # parameters whose `.g` is filled, such as `model.pa
 
 # %% ../nbs/14_recurrent.ipynb #e1400082
 def _four(name, spec, *tensors):
-    "Refuse what does not fit, w_x that is not (d, 4m) among it; m."
+    "Refuse what does not fit, and a w_x that is not (d, 4m)."
     N,T,d,*_ = fits(name, spec, *tensors)
     m,wide = tensors[-5].shape[1], len(tensors[-1])
     if wide != 4*m:
@@ -106,12 +106,12 @@ def _four(name, spec, *tensors):
 
 # %% ../nbs/14_recurrent.ipynb #e140082b
 def _with_steps(out, inputs, steps):
-    "The output of `lstm`, on which hangs what its steps have computed, and of which inputs."
+    "The output of `lstm`, with what its steps have computed attached, and from which inputs."
     if steps and not out.requires_grad: out.kept = inputs, _versions_of(inputs), steps
     return out
 
 def _steps_of(out, *inputs):
-    "What `lstm` kept of each step; where that does not belong to these inputs, it runs again."
+    "What `lstm` kept of each step; if that is not from these inputs, `lstm` runs again."
     then,versions,steps = getattr(out, 'kept', ((), None, None))
     if then and None not in versions and _versions_of(then) == versions and all(
             a is b or torch.equal(a, b) for a,b in zip(then, inputs)): return steps
@@ -128,7 +128,7 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
         )->Tensor: # the states after each step (N, T, m)
     """Long short-term memory: c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t).
 
-    Raises `ValueError` for shapes that do not fit and for no step, `TypeError` for integers and
+    Raises `ValueError` for shapes that do not fit and for 0 steps, `TypeError` for integers and
     mixed dtypes."""
     _four('lstm', 'x N T d, h0 N m, c0 N m, w_x d M, w_h m M, b M', x, h0, c0, w_x, w_h, b)
     h,c,states,steps = h0, c0, [], []
@@ -144,7 +144,7 @@ def lstm(x:Tensor, # sequences (N, T, d): example, step, feature
 
 # %% ../nbs/14_recurrent.ipynb #e1400088
 def _known(i, f, g, o, before, tanh_c):
-    "All that is known of dL/dz_t (N, T, 4m), and of the share that u_t has in dL/dc_t (N, T, m)."
+    "The known factors of dL/dz_t (N, T, 4m), and of u_t's share in dL/dc_t (N, T, m)."
     D = torch.stack([g, before, i, tanh_c], 2)
     for k,s in (0, i), (1, f), (3, o): D[:,:,k].mul_((1 - s).mul_(s))   # times a sigmoid's slope
     D[:,:,2].mul_(1 - g*g)                                              # times that of the tanh
@@ -159,7 +159,7 @@ def lstm_grad(inp:Tensor, # what came in (N, T, d); receives `inp.g` (N, T, d)
               w_x:Tensor, # weights (d, 4m); receives `w_x.g` (d, 4m)
               w_h:Tensor, # weights of the state (m, 4m); receives `w_h.g` (m, 4m)
               b:Tensor, # biases (4m,); receives `b.g` (4m,)
-              input_grad:bool=True, # if False, `inp.g` is not computed and set to None
+              input_grad:bool=True, # if False, `inp.g` is set to None, not computed
              )->None:
     """Gradients of `lstm`, back through time, with the gates and cells that `lstm` kept.
 
@@ -188,7 +188,7 @@ def _lstm_back(up, steps, c0, w_h):
     return D, c_up
 
 # %% ../nbs/14_recurrent.ipynb #e1400103
-def _tamed(x): return x.tanh() / 2                       # so that no state is far out
+def _tamed(x): return x.tanh() / 2                       # so that no tanh saturates
 
 def _rnn_inputs(r): return [r(a, _tamed) for a in ('N T d', 'N m', 'd m', 'm m', 'm')]
 
@@ -208,12 +208,12 @@ Op('lstm', lstm, lstm_grad,
 
 # %% ../nbs/14_recurrent.ipynb #e1400111
 def _zero_state(x, w_h):
-    "A state of zeros for the sequences `x`; any, where `rnn` and `lstm` will refuse `x` or `w_h`."
+    "A state of zeros for the sequences `x`; any state where `x` or `w_h` will be refused anyway."
     if not isinstance(x, Tensor) or not isinstance(w_h, Tensor): return torch.zeros(0)
     return torch.zeros(*x.shape[:1], *w_h.shape[:1], dtype=w_h.dtype, device=w_h.device)
 
 class RNN(Module):
-    "Recurrent layer (N, T, d) -> (N, T, m); see `rnn`. Called without `h0` it starts from zeros."
+    "Recurrent layer (N, T, d) -> (N, T, m); see `rnn`. Without `h0` it starts from zeros."
     def __init__(self,
                  w_x:Tensor, # weights of what comes in (d, m)
                  w_h:Tensor, # weights of the state (m, m)
@@ -230,7 +230,7 @@ class RNN(Module):
 class LSTM(Module):
     """Long short-term memory (N, T, d) -> (N, T, m); see `lstm`. States not given are zeros.
 
-    In evaluation mode the output keeps nothing for the way back, which computes it anew."""
+    In evaluation mode the output keeps nothing for the way back, which runs `lstm` again."""
     def __init__(self,
                  w_x:Tensor, # weights of what comes in (d, 4m), for the gates i, f, g, o
                  w_h:Tensor, # weights of the state (m, 4m)

@@ -29,7 +29,7 @@ class Code(NamedTuple):
 
 # %% ../nbs/one_change.ipynb #39234c56
 def text_of(f)->str:
-    "The text of a function or class, of a notebook, too; raises `OSError` where there is none."
+    "The text of a function or class, also of a notebook; raises `OSError` where there is none."
     if not isinstance(f, type): return textwrap.dedent(inspect.getsource(f))
     with suppress(OSError, TypeError): return textwrap.dedent(inspect.getsource(f))
     files = {m.__code__.co_filename for m in vars(f).values() if inspect.isfunction(m)}
@@ -45,7 +45,7 @@ def code_of(f:Callable, # a function or a class
     text,name = text_of(f), f.__name__
     if name == '<lambda>':
         found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Lambda)]
-        if len(found) != 1: raise OSError('which lambda it is cannot be told')
+        if len(found) != 1: raise OSError('cannot tell which lambda it is')
         text,name = f'answer = {ast.unparse(found[0])}', 'answer'
     inner = next((m for m in vars(f).values() if inspect.isfunction(m)), f)
     inner = inspect.unwrap(inner if isinstance(f, type) else f)
@@ -88,7 +88,7 @@ def copied(code:Code)->dict:
 
 # %% ../nbs/one_change.ipynb #05de9b53
 def in_order(edits, size, over):
-    "Edits as they are made, until the time is over; those that make the code longer come last."
+    "Edits as they are made, until the time is up; those that make the code longer come last."
     longer = []
     for e in edits:
         if over(): return
@@ -100,8 +100,8 @@ def in_order(edits, size, over):
 
 # %% ../nbs/one_change.ipynb #05de9b54
 def versions(code:Code,
-             gives:Callable, # takes a version, says whether its numbers are those that are wanted
-             over:Callable=lambda: False, # is the time over?
+             gives:Callable, # takes a version, says whether its numbers are those wanted
+             over:Callable=lambda: False, # is the time up?
             )->list[Edit]:
     "The versions of some code, one thing changed, that give the numbers wanted."
     found,space,size = [], copied(code), code.size
@@ -133,8 +133,8 @@ def told(edits:list, # what `versions` returns
 def one_change(answer:Callable, # the learner's function or class
                solution:Code, # a right one
                mends:Callable, # is a function right in all cases?
-               gives:Callable|None, # has a function the learner's numbers in all cases?
-               say:Callable=lambda text: None, # for who waits
+               gives:Callable|None, # does a function give the learner's numbers in all cases?
+               say:Callable=lambda text: None, # takes what is said to whoever waits
                seconds:float=3., # of work; on a busy machine up to three times as long
               )->str: # what is wrong and where; '' where nothing was found
     "The one thing that is wrong in an answer, with its line if the code can be read."
@@ -151,6 +151,6 @@ def one_change(answer:Callable, # the learner's function or class
         faulty = versions(solution, gives, lambda: over(seconds))
         least = min((len(e.code) for e in faulty), default=0)
         kinds = [*dict.fromkeys(e.kind for e in faulty if len(e.code) == least)]
-        said = f'it is a right answer but for one thing: {" or ".join(kinds)}'
+        said = f'it is right except for one thing: {" or ".join(kinds)}'
         return said if 0 < len(kinds) < 3 else ''
     return ''

@@ -21,7 +21,7 @@ def softmax(x:Tensor, # scores (N, C), a row for each example
            )->Tensor: # probabilities (N, C), each row adds up to 1
     """Probabilities p_ik = e^z_ik / sum_k' e^z_ik', safe for scores of any size.
 
-    More axes may stand in front. Raises `ValueError` for fewer than two, `TypeError` for
+    Scores may have more axes in front. Raises `ValueError` for fewer than two, `TypeError` for
     integers."""
     fits('softmax', 'x N ... C', x)
     return x.softmax(-1)
@@ -31,14 +31,14 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
                )->Tensor: # logarithms of the probabilities (N, C), none above 0
     """Logarithm of `softmax`, z_ik - log sum_k' e^z_ik'.
 
-    Finite wherever the differences between the scores of a row are. More axes may stand in front.
-    Raises `ValueError` for fewer than two, `TypeError` for integers."""
+    Finite wherever the differences between the scores of a row are. Scores may have more axes in
+    front. Raises `ValueError` for fewer than two, `TypeError` for integers."""
     fits('log_softmax', 'x N ... C', x)
     return x.log_softmax(-1)
 
 # %% ../nbs/09_softmax.ipynb #3d7a5684
 def _labels(name, what, x, targ, out=None):
-    "`targ` as a column (N, 1) of places in the rows of `x`; refuses labels that are none."
+    "`targ` as a column (N, 1) of places in the rows of `x`; refuses what are not labels."
     spec,loss = f'{what} N ... C, targ N ... int64', [] if out is None else [out]
     *_,C = fits(name, spec + ', out'*len(loss), x, targ, *loss)
     low,high = _ends(targ)
@@ -49,12 +49,12 @@ def _labels(name, what, x, targ, out=None):
 
 # %% ../nbs/09_softmax.ipynb #ae52d8f1
 def _along_rows(f, x):
-    "`f` of each row, rows under one another; many are faster down the columns of the transpose."
+    "`f` of each row, all rows in one table; many are faster down the columns of the transpose."
     rows = x.flatten(0, -2)
     return f(rows, 1) if len(rows) < 8 or _compiling() else f(rows.t(), 0).t()
 
 def _less_one(p, at):
-    "`p` less 1 in column `at` of each row, in place; compiled code compares, which can be fused."
+    "`p` less 1 in column `at` of each row, in place; compiled code compares, as that can be fused."
     if _compiling(): return p - (at == torch.arange(p.shape[-1], device=p.device)).to(p.dtype)
     return p.scatter_add_(-1, at, p.new_full(at.shape, -1))
 
@@ -62,9 +62,9 @@ def _less_one(p, at):
 def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
         targ:Tensor, # labels (N,), int64, from 0 to C - 1
        )->Tensor: # the loss, a single number
-    """Negative log-likelihood of the labels, -1/N sum_i logp_i,targ_i; the mean of all rows.
+    """Negative log-likelihood of the labels, -1/N sum_i logp_i,targ_i; the mean over all rows.
 
-    For scores (N, T, C) labels are (N, T). Raises `ValueError` for shapes that do not fit and
+    With `logp` (N, T, C) labels are (N, T). Raises `ValueError` for shapes that do not fit and
     labels out of range, `TypeError` for labels that are not int64 and for integers as `logp`."""
     at = _labels('nll', 'logp', logp, targ)
     return -logp.gather(-1, at).mean()
@@ -103,13 +103,13 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     Without `out`, or where nothing has arrived at it, upstream is 1."""
     at = _labels('nll_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'nll_grad')
-    inp.g = torch.zeros_like(inp).scatter_(-1, at, -up / max(at.numel(), 1))   # no digit: not 1/0
+    inp.g = torch.zeros_like(inp).scatter_(-1, at, -up / max(at.numel(), 1))   # no digits: not 1/0
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
 def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities
                   targ:Tensor, # labels (N,), int64, from 0 to C - 1
                  )->Tensor: # the loss, a single number
-    """Cross-entropy of scores and labels, the `nll` of `log_softmax`, in one go.
+    """Cross-entropy of scores and labels: the `nll` of `log_softmax`, in one go.
 
     Finite wherever the differences between the scores of a row are. Raises `ValueError` for
     shapes that do not fit and labels out of range, `TypeError` for labels that are not int64 and
@@ -127,7 +127,7 @@ def cross_entropy_grad(inp:Tensor, # scores (N, C); receives `inp.g` (N, C)
     Without `out`, or where nothing has arrived at it, upstream is 1. Raises as `cross_entropy`."""
     at = _labels('cross_entropy_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'cross_entropy_grad')
-    scale = up / max(at.numel(), 1)                             # no digit at all: not 1/0
+    scale = up / max(at.numel(), 1)                             # no digits at all: not 1/0
     p = _along_rows(torch.softmax, inp).contiguous()
     if inp.dim() > 2: p = p.view(inp.shape)
     inp.g = _less_one(p, at).mul_(scale)

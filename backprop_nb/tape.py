@@ -31,13 +31,13 @@ class Var:
 # %% ../nbs/17_tape.ipynb #17a00011
 def record(f:Callable, # an operation of the package, or any function with its own `back`
            *args, # what `f` takes; a `Var` gets a gradient, anything else is a constant
-           back:Callable|None=None, # takes args and `out`, by this name or first; default: by OPS
+           back:Callable|None=None, # takes args and `out`, by that name or first; default: from OPS
           )->Var:
     """f(*args), with a note of what went in, what came out, and how to go back.
 
     `back` reads `out.g` and writes `.g` of each argument that is a `Var`. Raises `TypeError` where
-    no gradient function is known, no argument is a `Var` or `f` gives no tensor of floats, and what
-    `f` raises."""
+    no gradient function is known, no argument is a `Var` or `f` does not give a float tensor, and
+    what `f` raises."""
     name,held = _called(f), {k: a for k,a in enumerate(args) if isinstance(a, Var)}
     if not held: raise ArgumentError(f'record: no argument of {name} is a Var, want one')
     if back is None: back = next((op.backward for op in OPS.values() if op.forward is f), None)
@@ -77,8 +77,8 @@ def _arrived_at(out, g):
     return arrived
 
 def _go_back(out, up:Tensor|None=None)->None:
-    """Add the gradients of this pass to all `.g`, where `up` arrives: 1 for a single number, if it
-    is left out. Raises `RuntimeError` where a tensor was changed in place since, and what
+    """Add the gradients of this pass to every `.g`. `up` is what arrives; left out, it is 1, for a
+    single number. Raises `RuntimeError` where a tensor has been changed in place since, and what
     `upstream` and the gradient functions raise."""
     last = _view(out.data)
     last.g = up
@@ -99,24 +99,25 @@ def _shares_of(v, g):
         share,x = getattr(inputs[k], 'g', None), inputs[k]
         if _shape_of(share) != _shape_of(x) or share.dtype is not x.dtype: raise ShapeError(
             f'Var.backward: {v.name} gives {_shape_of(share)} for argument {k}, want '
-            f'{_shape_of(x)} of {x.dtype}; what is a constant goes in as a plain tensor')
+            f'{_shape_of(x)} of {x.dtype}; a constant goes in as a plain tensor')
         yield a, share
 
 # %% ../nbs/17_tape.ipynb #17a00018
 def _may_go_back(v, g):
-    "Refuse a way back through what was written into since, and one on which a speed is lost."
+    "Refuse a way back through what has been written to since, and one that loses a speed."
     for k,(now,then) in enumerate(zip(_versions_of([v.data, *v.inputs]), v.versions)):
         if now != then: raise OrderError(
             f'Var.backward: {f"argument {k - 1}" if k else "output"} of {v.name} changed in place '
             'since it was recorded; gradients would mix old and new, so record it again first')
     keeps_speed = v.data.dim() or v.back in (_plus_back, _times_back)       # for hvp, below
     if not keeps_speed and forward_ad.unpack_dual(g).tangent is not None:
-        raise ArgumentError(f'hvp: {v.name} is not the end, and what arrives at it moves')
+        raise ArgumentError(f'hvp: {v.name} is not the last operation, and what arrives at '
+                            'it moves')
 
 # %% ../nbs/17_tape.ipynb #17a00040
 def _moved_axes(v, f:Callable)->Var: # f(v) for an `f` that moves, repeats or drops entries
     x,n = v.data, v.data.numel()
-    at = f(torch.arange(-n, 0, device=x.device).view(x.shape))         # from where each entry came
+    at = f(torch.arange(-n, 0, device=x.device).view(x.shape))         # where each entry came from
     def back(out, inp): inp.g = torch.zeros_like(inp).put(at, out.g, accumulate=True)
     out = record(f, v, back=back)
     inside = at.dtype is torch.int64 and ((at >= -n) & (at < 0)).all()
@@ -142,8 +143,8 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
                  )->None:
     """Assert sum(Jv * u) = sum(v * J^T u) to 1e-12: Jv by PyTorch's forward mode, J^T u by hand.
 
-    One equation for each float input but `targ` and each parameter of a module, for random v and u,
-    without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
+    One equation for each float input except `targ` and for each parameter of a module, for random v
+    and u, without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
     `check_grads` does: `AssertionError` that names the input, `TypeError` for what cannot be
     checked."""
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
@@ -155,7 +156,7 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
 
 # %% ../nbs/17_tape.ipynb #17a00063
 def _adjoint(t, name, x, g, size):
-    "The equation for one input, of which the trial `t` has found the gradient `g`."
+    "The equation for one input, for which the trial `t` has found the gradient `g`."
     u,v = t.up, torch.randn_like(x)
     with forward_ad.dual_level():
         x.copy_(_moving(x, v))
@@ -166,14 +167,14 @@ def _adjoint(t, name, x, g, size):
 
 # %% ../nbs/17_tape.ipynb #17a00069
 def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
-        xs:list, # tensors, where to take it
+        xs:list, # tensors, the point where it is taken
         vs:list, # a direction: tensors of the same shapes
        )->list: # H v, a tensor for each of `xs`
     """Hessian of `f` times a vector: forward mode through the way back of the tape.
 
-    Raises `ValueError` for shapes that differ, and `TypeError` where a loss is not the end: the
-    gradient function of a loss takes what arrives at it for a constant. What a `back` of your own
-    detaches counts as a constant, too."""
+    Raises `ValueError` for shapes that differ, and `TypeError` where a loss is not the last
+    operation: the gradient function of a loss takes what arrives at it for a constant. What a
+    `back` of your own detaches counts as a constant, too."""
     if len(xs) != len(vs): raise ShapeError(f'hvp: vs has {len(vs)} tensors, want {len(xs)}')
     for k,(x,v) in enumerate(zip(xs, vs)): fits('hvp', f'x{k} ..., v{k} ...', x, v)
     with _usual(), forward_ad.dual_level():
@@ -192,21 +193,21 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
               )->Var: # f(*args)
     """f(*args), of which only arguments and output are kept: to go back it runs again, with the
     random numbers of the first run. `f` may use leaves from outside, such as weights. Raises
-    `ValueError` for any other `Var` from outside; on the way back `AssertionError` where the second
-    run is off by more than a thousandth, `RuntimeError` where a leaf was changed."""
+    `ValueError` for any other `Var` from outside; on the way back, `AssertionError` where the
+    second run is off by more than a thousandth, `RuntimeError` where a leaf was changed."""
     state,gpus = torch.get_rng_state(), torch.cuda.get_rng_state_all()
     _,first,leaves = _run_alone(f, args, [a.data if isinstance(a, Var) else a for a in args])
     if any(v.args for v in leaves): raise ReuseError(
         f'checkpoint: {_called(f)} uses a Var computed outside, want it among the arguments')
     def checkpointed(*inputs): return first.data
     def back(out, *inputs):
-        with torch.random.fork_rng(range(len(gpus))):           # puts back what it has found
+        with torch.random.fork_rng(range(len(gpus))):           # restores what it has found
             torch.set_rng_state(state)
             torch.cuda.set_rng_state_all(gpus)
             own,again,used = _run_alone(f, args, inputs)
         def most(t): return t.nan_to_num().abs().max() if t.numel() else 0.
         if used != leaves or most(again.data - out) > 1e-3 * most(out): raise CheckError(
-            f'checkpoint: {_called(f)} gives other numbers, or uses other leaves, the second time')
+            f'checkpoint: {_called(f)} gives different numbers, or uses other leaves, when rerun')
         g = _arrived_at(again, out.g)
         for v,x in zip([*own, *leaves], inputs):
             if isinstance(v, Var): x.g = g.get(v, torch.zeros_like(x))

@@ -23,7 +23,7 @@ def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
     """Normal random weights of variance 2 / fan-in, for layers behind a `relu`.
 
     The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
-    Rectifiers (2015). Raises `ValueError` for shapes that are neither."""
+    Rectifiers (2015). Raises `ValueError` for any other kind of shape."""
     shape = tuple(_whole(f'kaiming: shape[{k}]', n, 1) for k,n in enumerate(shape))
     if len(shape) not in (2, 4):
         raise ShapeError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
@@ -58,7 +58,7 @@ def _betas(betas):
 
 # %% ../nbs/10_training.ipynb #a20cdc5f
 def _params(me, params):
-    "`params` as a list of tensors of floats; refuses anything else, and memory that is shared."
+    "`params` as a list of tensors of floats; refuses anything else, and what shares memory."
     if isinstance(params, Tensor) or not hasattr(params, '__iter__'):
         what = 'one tensor' if isinstance(params, Tensor) else type(params).__name__
         raise ArgumentError(f'{me}: params is {what}, want a list, such as model.parameters()')
@@ -76,7 +76,7 @@ def _params(me, params):
         if not p.is_contiguous() and len(_places(p)) < p.numel():
             raise ReuseError(f'{me}: entries of params[{k}] share memory; take params[{k}].clone()')
     if (twice := _shared(params)):
-        raise ReuseError('{}: params[{}] is params[{}] once more, or has memory in common with it, '
+        raise ReuseError('{}: params[{}] is params[{}] again, or has memory in common with it, '
                          'which would be changed twice'.format(me, *twice[::-1]))
     return params
 
@@ -92,14 +92,14 @@ def _unfit(me, params, grads, used, versions):
                              f'{tuple(p.shape)}, {p.dtype}')
         if g.layout is not p.layout or g.device != p.device or p.requires_grad or g.requires_grad:
             raise DtypeError(f'{me}: params[{k}].g is {g.layout} on {g.device} with requires_grad='
-                             f'{g.requires_grad}, want {p.layout} on {p.device}, and neither that '
+                             f'{g.requires_grad}, want {p.layout} on {p.device}, and neither it '
                              'nor the parameter watched by autograd')
         if used[k] and g is used[k]() and _versions([g]) == versions[k:k + 1]:
-            raise OrderError(f'{me}: params[{k}].g has been used by the step before; run backward '
-                             'first (or go the same way again with a clone of it)')
+            raise OrderError(f'{me}: params[{k}].g was used by the previous step; run backward '
+                             'first (or set .g to a clone of it, to step the same way again)')
 
 def _versions(tensors):
-    "How often each has been changed in place; nothing equal where that is not counted."
+    "How often each has been changed in place; where that is not counted, objects equal to nothing."
     try: return [t._version for t in tensors]
     except RuntimeError: return [object() for _ in tensors]         # made in inference mode
 
@@ -138,7 +138,7 @@ class SGD(_Optimizer):
     def __init__(self, params:list, # tensors, such as `model.parameters()`
                  lr:float, # learning rate: the length of a step for a gradient of 1
                  momentum:float=0., # factor by which a gradient counts less in the next step
-                 weight_decay:float=0., # how much of a parameter joins its gradient
+                 weight_decay:float=0., # how much of a parameter is added to its gradient
                 ):
         super().__init__(params, lr)
         self.momentum = _number('SGD: momentum', momentum, 0, 1)
@@ -152,14 +152,14 @@ class SGD(_Optimizer):
 
 # %% ../nbs/10_training.ipynb #8ebcb3f1
 class Adam(_Optimizer):
-    """Step lr m / (sqrt(v) + eps), m and v the corrected running means of p.g and its square.
+    """Steps lr m / (sqrt(v) + eps); m and v are corrected running means of p.g and its square.
 
     Kingma and Ba, Adam: a Method for Stochastic Optimization (2015). For the rest see `SGD`."""
     settings,moments = ('betas', 'eps'), ('m', 'v')
     def __init__(self, params:list, # tensors, such as `model.parameters()`
                  lr:float=1e-3, # learning rate: about how far each entry moves in a step
                  betas:tuple=(0.9, 0.999), # how much of each mean is kept in a step
-                 eps:float=1e-8): # keeps the divisor from 0
+                 eps:float=1e-8): # keeps the divisor away from 0
         super().__init__(params, lr)
         self.betas,self.eps = _betas(betas), _number('Adam: eps', eps)
         self.m,self.v = [[torch.zeros_like(p) for p in self.params] for _ in range(2)]
@@ -173,16 +173,17 @@ class Adam(_Optimizer):
 
 # %% ../nbs/10_training.ipynb #5cd2875e
 def _item(who, loss):
-    "The loss as a float; refuses what is no tensor of one number."
+    "The loss as a float; refuses anything but a tensor of one number."
     if isinstance(loss, Tensor) and loss.numel() == 1: return loss.item()
     came = f'of shape {tuple(loss.shape)}' if isinstance(loss, Tensor) else f'{loss!r:.40}'
     raise DtypeError(f'{who}: the loss is {came}, want a tensor of one number')
 
-def _finite(loss, opt, epoch, step):
-    "The loss; refuses one that is infinite or not a number, and says where it came up."
+def _finite(loss, opt, epoch, step=None):
+    "The loss; refuses one that is infinite or not a number, and says where it occurred."
     if math.isfinite(loss): return loss
     first = epoch == step == 1                              # before any step
-    raise DivergenceError(f'fit: the loss is {loss} in epoch {epoch}, step {step}; ' + (
+    where = f'step {step}' if step else 'validation'
+    raise DivergenceError(f'fit: the loss is {loss} in epoch {epoch}, {where}; ' + (
         'look at the data' if first else f'a smaller lr than {opt.lr} may help'))
 
 def _finite_ones(model): return {n for n,t in model.state().items() if t.isfinite().all()}
@@ -195,7 +196,7 @@ def _all_finite(model, opt, epoch, before):
 
 # %% ../nbs/10_training.ipynb #b31cad5e
 def _belongs(who, model, opt, history, trains=False):
-    "Refuse an optimizer that is none of ours or moves other tensors, and what is no History."
+    "Refuse an optimizer that is not ours or moves other tensors, and anything but a History."
     kind = Model if trains else Module
     if not isinstance(model, kind):
         raise ArgumentError(f'{who}: model is {type(model).__name__}, want a {kind.__name__}')
@@ -203,16 +204,17 @@ def _belongs(who, model, opt, history, trains=False):
     if opt is None and not trains: return               # the state of a model alone
     if not isinstance(opt, _Optimizer):
         raise ArgumentError(f'{who}: opt is {type(opt).__module__}.{type(opt).__name__}, want '
-                            'SGD or Adam of this package')
+                            'SGD or Adam from this package')
     mine = {id(p) for p in model.parameters()}
     for k,p in enumerate(opt.params):
         if id(p) not in mine:
             raise RangeError(f'{who}: params[{k}] of the optimizer, of shape {tuple(p.shape)}, is '
-                             'no parameter of this model; make it from model.parameters()')
+                             'not a parameter of this model; make the optimizer from '
+                             'model.parameters()')
 
 # %% ../nbs/10_training.ipynb #7a4de68c
 def _both_ways(model, compile):
-    "A function of a batch that runs the model forth and back and gives the loss."
+    "A function of a batch that runs the model forward and back and gives the loss."
     def both(x, y):
         loss = model(x, y)
         model.backward()
@@ -225,8 +227,8 @@ def _both_ways(model, compile):
         try: return made(x, y)
         except RuntimeError as e:
             if not type(e).__module__.startswith('torch._'): raise
-            raise ArgumentError(f'fit: compile is True, and PyTorch finds no way to compile here '
-                                f'({type(e).__name__}); leave it out') from e
+            raise ArgumentError(f'fit: compile is True, but PyTorch cannot compile here '
+                                f'({type(e).__name__}); leave compile out') from e
     return compiled
 
 # %% ../nbs/10_training.ipynb #1b7224a0
@@ -262,7 +264,8 @@ def _pair(name, data):
         raise ArgumentError(f'{name} is {type(data).__name__}, want a TensorDataset or two tensors')
     sizes = [len(t) if t.dim() else 0 for t in pair]
     if len(pair) != 2 or sizes[0] != sizes[1] or not sizes[0]:
-        raise ShapeError(f'{name} has tensors of length {sizes}, want two of one length, 1 or more')
+        raise ShapeError(f'{name} has tensors of length {sizes}, want two of equal length, 1 '
+                         'or more')
     x,y = pair
     if x.device != y.device or x.is_meta or {x.layout, y.layout} != {torch.strided}:
         raise DtypeError(f'{name} is {x.layout} on {x.device} and {y.layout} on {y.device}, want '
@@ -273,10 +276,10 @@ def _pair(name, data):
 def accuracy(model:Model, # its outputs (N, C) are scores of C classes
              data, # inputs and labels (N,), int64, as a TensorDataset or a pair of tensors
             )->float: # from 0 to 1
-    """The fraction of the examples whose highest score stands at the label.
+    """The fraction of the examples whose highest score is that of the label.
 
     Raises `FloatingPointError` for scores that are nan, `ValueError` where there are no classes,
-    and what the loss raises."""
+    and whatever the loss raises."""
     right = _evaluate('accuracy', model, *_pair('accuracy: data', data))[1]
     if right is None: raise ShapeError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
                                        'integers; these have no classes')
@@ -293,13 +296,13 @@ class History:
 
 # %% ../nbs/10_training.ipynb #0b057e7b
 def _true_history(name, history):
-    "Refuse what is no History, and one whose columns are no lists of numbers, all of one length."
+    "Refuse anything but a History whose columns are lists of numbers, all of the same length."
     if not isinstance(history, History):
         raise ArgumentError(f'{name} is {type(history).__name__}, want a History')
     for column,entries in vars(history).items():
         if not isinstance(entries, list) or len(entries) != len(history):
             lengths = {n: len(v) for n,v in vars(history).items() if isinstance(v, list)}
-            raise RangeError(f'{name}.{column} is {entries!r:.40}, want lists of one length, not '
+            raise RangeError(f'{name}.{column} is {entries!r:.40}, want lists of equal length, not '
                              f'{lengths}')
         for x in entries:
             if x is not None and (isinstance(x, bool) or not isinstance(x, numbers.Real)):
@@ -313,7 +316,7 @@ def _tensors(opt):
 def _all_tensors(model, opt): return [*model.state().values(), *_tensors(opt)[len(opt.params):]]
 
 def _back(model, opt, history, kept, t, epoch):
-    "Put everything back to what it was before an epoch; this is not broken off."
+    "Put everything back to what it was before an epoch; this cannot be interrupted."
     while True:
         try:
             for now,old in zip(_all_tensors(model, opt), kept): now.copy_(old)
@@ -324,7 +327,7 @@ def _back(model, opt, history, kept, t, epoch):
 
 # %% ../nbs/10_training.ipynb #4544832e
 def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar, compile):
-    "Train for so many epochs more; what breaks off in the middle of one undoes it."
+    "Train for `epochs` more epochs; an error or Ctrl-C in the middle of one undoes it."
     both = _both_ways(model, compile)
     for epoch in range(len(history), len(history) + epochs):
         kept,t = [x.clone() for x in _all_tensors(model, opt)], (opt.t, opt.lr)
@@ -335,7 +338,7 @@ def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar, com
             loss = _epoch(both, opt, x, y, order, batch_size, epoch + 1, bar)
             _all_finite(model, opt, epoch + 1, finite)
             row = (loss, *(_evaluate('fit: valid', model, *valid) if valid else (None, None)))
-            if valid: _finite(row[1], opt, epoch + 1, 'validation')
+            if valid: _finite(row[1], opt, epoch + 1)
             bar.set_description(f'epoch {epoch + 1}, loss {loss:.3f}')
             for column,entry in zip(vars(history).values(), row): column.append(entry)
         except BaseException:
@@ -344,7 +347,7 @@ def _epochs(model, opt, x, y, epochs, valid, batch_size, seed, history, bar, com
 
 # %% ../nbs/10_training.ipynb #c42dbe6f
 def _one_interrupt(run):
-    "Call `run`. The first Ctrl-C breaks it off, as always; while it tidies up, others are ignored."
+    "Call `run`. The first Ctrl-C stops it, as always; while it tidies up, others are ignored."
     before = signal.getsignal(signal.SIGINT)
     ours = threading.current_thread() is threading.main_thread()
     if not ours or before is not signal.default_int_handler: return run()
@@ -362,15 +365,15 @@ def _one_interrupt(run):
 def fit(model:Model, # what learns
         opt:SGD|Adam, # moves parameters of `model`
         data, # what to learn from: inputs and targets, as a TensorDataset or a pair of tensors
-        epochs:int, # how often to go through it, after those in `history`
+        epochs:int, # how many times to go through it, after those in `history`
         valid=None, # the same, not learned from: how well do we do after each epoch?
         batch_size:int=64, # examples in a step; the last of an epoch may have fewer
-        seed:int=0, # decides about the order, together with the number of the epoch
-        history:History|None=None, # of the epochs done: they go on from there; it is appended to
+        seed:int=0, # decides the order, together with the number of the epoch
+        history:History|None=None, # of the epochs done; the new ones go on from there and join it
         progress:bool=True, # a bar on stderr?
-        compile:bool=False, # forth and back in one piece, by `torch.compile`? wants a C++ compiler
+        compile:bool=False, # fuse forward and backward with `torch.compile`? needs a C++ compiler
        )->History: # `history`, or a new one
-    """Train by mini-batches. An epoch that is interrupted is undone, then the error passed on.
+    """Train by mini-batches. An epoch that is interrupted is undone, and the error passed on.
     Raises `TypeError`, `ValueError` for what does not fit, `FloatingPointError` for nan and inf."""
     from tqdm import tqdm
     history = History() if history is None else history
@@ -388,7 +391,7 @@ def plot_history(history:History, # of one epoch or more
                 )->None:
     """Show the losses, and the accuracy where there is one, epoch by epoch.
 
-    Raises `TypeError` for what is no History, `ValueError` for one that has no epoch."""
+    Raises `TypeError` for anything but a History, `ValueError` for one without an epoch."""
     import matplotlib.pyplot as plt
     _true_history('plot_history: history', history)
     if not len(history): raise RangeError('plot_history: history has 0 epochs, want 1 or more')
@@ -429,7 +432,7 @@ def _digest(about, tensors):
 
 # %% ../nbs/10_training.ipynb #76e9147b
 def _write_whole(path, blob):
-    "Write a file at once or not at all."
+    "Write a file whole or not at all."
     part = path.with_name(f'.{secrets.token_hex(8)}.part')
     try:
         with open(part, 'xb') as f:
@@ -443,20 +446,20 @@ def _put(path, blob):
     "The same for a state; a link is followed."
     path = Path(os.path.realpath(path))
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileError(f'save_state: {path} is no plain file, and stays as it is')
+        raise FileError(f'save_state: {path} is not a plain file, and stays as it is')
     try: _write_whole(path, blob)
     except OSError as e: raise FileError(f'save_state: {path} cannot be written: {e}') from e
 
 # %% ../nbs/10_training.ipynb #d53ecf70
-def save_state(path:str|Path, # the file, by custom `something.safetensors`
+def save_state(path:str|Path, # the file, by convention `something.safetensors`
                model:Model, # its parameters and buffers are saved
                opt:SGD|Adam|None=None, # its moments, number of steps, settings and lr, too
                history:History|None=None, # of the epochs done
               )->None:
-    """Write the weights, and with the optimizer and the history all that `fit` needs to go on.
+    """Write the weights and, with the optimizer and the history, all that `fit` needs to go on.
 
-    A file that was there is replaced at once or not at all. Raises `RuntimeError` for what is no
-    plain file, `TypeError` and `ValueError` for an optimizer or a history of something else."""
+    A file that was there is replaced whole or not at all. Raises `RuntimeError` for what is not a
+    plain file, `TypeError` and `ValueError` for an optimizer or a history that does not fit."""
     from safetensors.torch import save
     path,history = _path('save_state: path', path), History() if history is None else history
     _belongs('save_state', model, opt, history)
@@ -468,11 +471,11 @@ def save_state(path:str|Path, # the file, by custom `something.safetensors`
 
 # %% ../nbs/10_training.ipynb #e35353bc
 def _read_state(path, most):
-    "Description and tensors from a file of `save_state`; refuses another one, and a damaged one."
+    "Description and tensors from a file of `save_state`; refuses any other, and a damaged one."
     from safetensors import SafetensorError
     from safetensors.torch import load
     if not os.path.exists(path): raise FileError(f'load_state: there is no file {path}')
-    if not os.path.isfile(path): raise FileError(f'load_state: {path} is no plain file')
+    if not os.path.isfile(path): raise FileError(f'load_state: {path} is not a plain file')
     try:
         if (size := os.path.getsize(path)) > most:
             raise ValueError(f'{size:,} bytes are far more than a state of this model has')
@@ -480,11 +483,11 @@ def _read_state(path, most):
         tensors,size = load(raw), int.from_bytes(raw[:8], 'little')
         meta = json.loads(raw[8:8 + size]).get('__metadata__', {})
     except (SafetensorError, OSError, ValueError, RecursionError) as e:
-        raise FileError(f'load_state: {path} is damaged, or no safetensors file: {e}') from e
+        raise FileError(f'load_state: {path} is damaged, or not a safetensors file: {e}') from e
     if 'backprop_nb' not in meta:
         raise FileError(f'load_state: {path} was not written by save_state')
     if _digest(meta['backprop_nb'], tensors) != meta.get('sha256'):
-        raise FileError(f'load_state: {path} is damaged, its checksum does not fit')
+        raise FileError(f'load_state: {path} is damaged, its checksum does not match')
     try: about = json.loads(meta['backprop_nb']); _check_about(about)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as e:
         raise FileError(f'load_state: {path} has a description that makes no sense: {e}') from e
@@ -492,14 +495,14 @@ def _read_state(path, most):
 
 # %% ../nbs/10_training.ipynb #34a4503b
 def _check_about(about):
-    "Raise an error where the description of a state is not one."
+    "Raise an error where the description of a state makes no sense."
     _whole('t', about['t']); _number('lr', about['lr'], 0, 3e38)
     if about['kind'] is not None: name,settings = about['kind']
     _true_history('its history', History(**about['history']))
 
 # %% ../nbs/10_training.ipynb #f750e192
 def _renamed(about, tensors, model, opt):
-    "The tensors under the names of today, where they are numbered."
+    "The tensors under today's names, where the file numbers them."
     if 'names' in about: return tensors
     names = [name for name,_ in model.named_parameters()]
     at = {id(p): name for name,p in model.named_parameters()}
@@ -511,7 +514,7 @@ def _renamed(about, tensors, model, opt):
 
 # %% ../nbs/10_training.ipynb #b00f3e51
 def _fitting(path, about, tensors, model, opt):
-    "The tensors of the file for those that are here; refuses what does not fit."
+    "Pairs of a tensor here and its own in the file; refuses what does not fit."
     if opt is None: tensors = {n: t for n,t in tensors.items() if not n.startswith('opt.')}
     elif about['kind'] is None: raise FileError(f'load_state: {path} holds no optimizer; load it '
                                                 'into the model alone')
@@ -547,8 +550,8 @@ def load_state(path:str|Path, # what `save_state` wrote
               )->History: # of the epochs done, for `fit(..., history=...)`
     """Put a model, and its optimizer where one is given, back into the state that was saved.
 
-    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else; it
-    says which name does not fit."""
+    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else;
+    the message says which name does not fit."""
     path = _path('load_state: path', path)
     _belongs('load_state', model, opt, History())
     most = 4*sum(t.nbytes for t in _state(model, opt).values()) + 2**27

@@ -8,7 +8,7 @@ from sync import alt
 
 BADGE = re.compile(r'\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)')
 OTHER_BADGES = re.compile(r'^\[!\[(?!Open In Colab)[^]]*\]\([^)]*\)\]\([^)]*\)\n?', re.M)
-AXES = {'title': 'Titles', 'xlabel': 'Across', 'ylabel': 'Up'}
+AXES = {'title': 'Titles', 'xlabel': 'Horizontal axis', 'ylabel': 'Vertical axis'}
 MARKS = re.compile(r'^#\|.*\n?', re.M)
 MAGIC = re.compile(r'^[%!].*$', re.M)
 
@@ -88,7 +88,7 @@ def buttons(name, colab) -> str:
             f'<a href="_sources/{name}.ipynb" download>Download the notebook</a>{mark}</p>')
 
 def your_turn(source, run) -> str:
-    "The cell that opens the exercises, with the buttons once more, or that asks one, with a mark."
+    "The cell that opens the exercises, with the buttons again, or that asks one, with a mark."
     source = re.sub(r'^(## Your turn)$', rf'\1\n\n{run}', source, count=1, flags=re.M)
     return re.sub(r'^(### (\d\d\.\d) .*\n\n)(?=\*Difficulty )',
                   lambda m: f'{m[1]}{done(m[2])} ', source, count=1, flags=re.M)
@@ -125,7 +125,7 @@ def opening(cells) -> list:
     return [c for c in cells if c not in importing[1:]]
 
 def keeps_paper(c, before, after) -> bool:
-    "Is the figure wrong with dark and light turned around: digits of ink, or told as such?"
+    "Is the figure wrong with dark and light swapped: digits of ink, or told as such?"
     told = before.strip().split('\n\n')[-1], alt(c), after.strip().split('\n\n')[0]
     return 'show_digits' in c.source or bool(re.search(
         r'\b(white|black\w*|dark\w*|pale\w*|bright\w*|ink)\b', ' '.join(told), re.I))
@@ -206,7 +206,7 @@ def without_code(cells) -> list:
     for c in hidden: c.metadata['tags'] = ['remove-input']
     return [c for c in cells if c not in hidden or c.outputs]
 
-FOLDS = {'**Hints**': 'Hints', '**Derivation**': 'Derivation, code, and what people do wrong'}
+FOLDS = {'**Hints**': 'Hints', '**Derivation**': 'Derivation, code, and what people get wrong'}
 
 def answers_folded(cells) -> list:
     "Behind each question, its hints and its answer, to be unfolded one after the other."
@@ -226,7 +226,7 @@ ANSWERS, WORKSHOP = 'practice', 'exercises'  # pages that have others below them
 CONTENTS = {  # the groups of the table of contents; a page that stands in none fails the build
     'Chapters': ['[0-9][0-9]_*'],
     'Beyond the chapters': [ANSWERS, 'play', 'own', 'demo', 'clinic', 'teachers'],
-    'To look things up': ['notation', 'formulas', 'reference', 'operation', WORKSHOP]}
+    'Reference': ['notation', 'formulas', 'reference', 'operation', WORKSHOP]}
 BELOW = {  # the same below a page, folded
     'play': ['play_*'], ANSWERS: ['answers_*'],
     WORKSHOP: ['checker', 'one_change', 'faults', 'progress']}

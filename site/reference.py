@@ -23,7 +23,7 @@ def source(homes, titles) -> str:
     "The page as Markdown, a section for each module of `homes`, {module: notebook}."
     parts = ['# Reference',
              'Every public name of the package, in the order of the chapters; all but those of '
-             '`grade` come with `from backprop_nb.all import *`. Shapes stand in brackets, `N` is '
+             '`grade` come with `from backprop_nb.all import *`. Shapes are in brackets; `N` is '
              'the number of examples.']
     for m, home in homes.items():
         if not import_module(f'backprop_nb.{m}').__all__: continue  # nothing public

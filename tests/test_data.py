@@ -339,7 +339,7 @@ def test_interrupted_download_is_not_swallowed(tmp_path, monkeypatch, small):
 
 def test_download_that_leaves_nothing(tmp_path, monkeypatch, small):
     fake_torchvision(monkeypatch, lambda root: None)
-    with pytest.raises(RuntimeError, match='files are missing') as e:
+    with pytest.raises(RuntimeError, match='files are still missing') as e:
         mnist(full=True, folder=tmp_path)
     assert says_what_to_do(e, tmp_path)
 

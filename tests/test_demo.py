@@ -80,11 +80,11 @@ def test_missing_mnist_says_what_to_do(monkeypatch, tmp_path):
        ('text', __file__)]),
     ('--gpt --steps 0', "'0' is not a whole number from 1 to 1000000"),
     ('--gpt --sample 1e3', "'1e3' is not a whole number"),
-    ('--gpt --text none.txt', 'there is no file'), ('--gpt --text .', 'is no plain file'),
+    ('--gpt --text none.txt', 'there is no file'), ('--gpt --text .', 'is not a plain file'),
     ('--gpt --save a.pt', 'does not end in .safetensors'),
     ('--gpt --save no/a.safetensors', 'cannot be written'),
     ('--gpt --load none.safetensors', "'none.safetensors' holds no GPT"),
-    ('--gpt --prompt Straße', "text holds 'ß'"), ('--gpt --prompt=', 'want a symbol or more')])
+    ('--gpt --prompt Straße', "text holds 'ß'"), ('--gpt --prompt=', 'want one symbol or more')])
 def test_refuses(args, says, capsys):
     with pytest.raises(SystemExit, match='^2$'): demo.main(args.split())
     out, err = capsys.readouterr()

@@ -90,7 +90,7 @@ def test_no_plain_file_is_left_alone(tmp_path, capsys):
     for p in places:
         keep_progress(p)
         exercises._unsaved.clear()
-        assert len(goes_on(capsys, 'no plain file')) == 1
+        assert len(goes_on(capsys, 'not a plain file')) == 1
     assert sorted(tmp_path.rglob('*')) == before and os.stat(os.devnull).st_mode == device
 
 def test_no_home(tmp_path, monkeypatch, capsys):

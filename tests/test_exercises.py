@@ -139,7 +139,8 @@ def test_a_slip_that_is_still_in_a_part_is_said():
         w.g, b.g = (g * xhat).mean(0), g.sum(0)
     v = diagnose('12.2', turned_norm_grad, search=False)
     assert v.state == 'not yet' and v.text.startswith(
-        f"inp.g: {STILL}; w.g: the factors' gradient is a mean over the examples; it is their sum.")
+        f"inp.g: {STILL}; w.g: the factors' gradient is a mean over the examples; "
+        'it should be the sum.')
 
 def test_every_row_of_code_to_mend_has_the_code():
     assert GIVEN == [n for n in ALL if STILL in [says for _, says in ALL[n].slips]]

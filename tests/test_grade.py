@@ -139,7 +139,7 @@ for x in gc.get_objects():
     'forks by C': ('import ctypes, time; c = ctypes.CDLL(None)\n'
                    f'if not c.fork(): c.setsid(); time.sleep(77777)\n{RIGHT}', 'done', ''),
     'calls out': (f'import urllib.request as u; u.urlopen("http://127.0.0.1:9")\n{CHECK}', 'raises',
-                  'not while'),
+                  'not allowed while'),
     'writes': (f'open("SPOILT", "w").write("x")\n{RIGHT}', 'raises', 'PermissionError'),
     'removes': (f'import os; os.remove("OTHER")\n{RIGHT}', 'raises', 'PermissionError'),
     'reads others': (f'open("OTHER").read()\n{RIGHT}', 'raises', 'PermissionError'),
@@ -147,7 +147,7 @@ for x in gc.get_objects():
                        "open(os.path.expanduser('~/x'), 'w').close()\n" + RIGHT, 'done', ''),
     'fills the disk': (f"open('a', 'wb').write(bytes(1 << 27))\n{RIGHT}", 'raises', ''),
 }
-FILES = {  # what is no notebook
+FILES = {  # what is not a notebook
     'brackets': '[' * 100_000, 'cell': '{"cells": ["a", 3]}', 'null': '{"cells": null}',
     'list': '[]', 'cut': '{', 'source': '{"cells": [{"cell_type": "code", "source": 3}]}',
     'big': ' ' * (33 << 20)}
@@ -186,7 +186,7 @@ def test_each_costs_its_own_row(graded, name):
 @pytest.mark.parametrize('name', FILES)
 def test_what_is_no_notebook_has_a_row(graded, name):
     row, = [r for r in graded[2] if r['notebook'] == f'file {name}.ipynb']
-    assert row['state'] == 'unread' and 'is no notebook' in row['said']
+    assert row['state'] == 'unread' and 'is not a notebook' in row['said']
 
 @POSIX
 def test_odd_files(graded):
@@ -291,7 +291,7 @@ def test_no_exercise_needs_what_a_child_has_lost(tmp_path):
     f = 'def f(inp, out): inp.g = out.g * (1 - {})\ncheck("08.2", f)'
     for how, state in ('out**2', 'done'), ('inp.tanh()**2', 'not yet'), ('out', 'not yet'):
         verdict = grade(written(tmp_path/'x.ipynb', f.format(how)))['08.2']
-        assert verdict.state == state and ('once more' in verdict.text) == ('inp' in how)
+        assert verdict.state == state and ('computed again' in verdict.text) == ('inp' in how)
 
 def test_what_is_answered_on_paper(tmp_path):
     "In a child, which has no solutions: all the right ones, a wrong one, and an open one."
@@ -345,7 +345,7 @@ def test_a_table_is_no_formula(tmp_path):
 @pytest.mark.parametrize('args, says', [
     (['nowhere'], 'no notebooks'), (['.', '--csv', 'nowhere/a.csv'], 'no folder'),
     *[(['.', '--seconds', x], 'want more than 0') for x in ('0', '-1', 'nan', 'inf')],
-    (['.', '--csv', '.'], 'no plain file'), (['.', '--csv', 'x.ipynb'], 'one of the notebooks'),
+    (['.', '--csv', '.'], 'not a plain file'), (['.', '--csv', 'x.ipynb'], 'one of the notebooks'),
     (['.', '--exercises', 'nowhere.py'], '--exercises nowhere.py')])
 def test_grade_refuses(tmp_path, monkeypatch, args, says):
     written(tmp_path/'x.ipynb', STUB.format('inp.g = ...'))

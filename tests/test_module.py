@@ -146,7 +146,7 @@ def test_layers_that_are_exchanged_are_looked_at_again():
     model(x, y); model.backward()
     assert len(model.parameters()) == 4 and all(p.g is not None for p in model.parameters())
     model.layers = [*model.layers, model.layers[1]]
-    with pytest.raises(ValueError, match='once more'): model(x, y)
+    with pytest.raises(ValueError, match='layer 3 .Relu. is layer 1 again'): model(x, y)
 
 def test_parts_of_one_memory_that_have_no_entry_in_common():
     flat = torch.randn(4*3 + 3 + 3*2 + 2)
@@ -176,7 +176,7 @@ def test_a_loop_without_the_forward_pass():
     opt = SGD(model.parameters(), 0.1)
     model(x, y); model.backward(); opt.step()
     with pytest.raises(RuntimeError, match='changed in place'): model.backward()
-    with pytest.raises(RuntimeError, match='used by the step before'): opt.step()
+    with pytest.raises(RuntimeError, match='used by the previous step'): opt.step()
 
 @pytest.mark.parametrize('kind', [SGD, Adam])
 def test_a_step_keeps_no_gradient_alive(kind):
@@ -184,7 +184,7 @@ def test_a_step_keeps_no_gradient_alive(kind):
     model, x, y = deep(), torch.randn(7, 4), torch.randn(7, 2)
     opt = kind(model.parameters(), 0.1)
     model(x, y); model.backward(); opt.step()
-    with pytest.raises(RuntimeError, match='used by the step before'): opt.step()
+    with pytest.raises(RuntimeError, match='used by the previous step'): opt.step()
     for again in copy.deepcopy(opt), pickle.loads(pickle.dumps(opt)):
         for p in again.params: p.g = torch.ones_like(p)
         again.step()
@@ -247,16 +247,16 @@ class Same(Module):
     def bwd(self, out, inp): inp.g = out.g
 
 @pytest.mark.parametrize('held, words', [
-    (lambda: {'ls': {lin_of(3, 3)}}, 'inside of ls, a set'),
-    (lambda: {'ls': frozenset([torch.ones(3)])}, 'inside of ls, a frozenset'),
-    (lambda: {'ls': deque([lin_of(3, 3)])}, 'inside of ls, a deque'),
-    (lambda: {'ls': torch.nn.Linear(3, 3)}, 'inside of ls, a Linear'),
+    (lambda: {'ls': {lin_of(3, 3)}}, 'inside ls, a set'),
+    (lambda: {'ls': frozenset([torch.ones(3)])}, 'inside ls, a frozenset'),
+    (lambda: {'ls': deque([lin_of(3, 3)])}, 'inside ls, a deque'),
+    (lambda: {'ls': torch.nn.Linear(3, 3)}, 'inside ls, a Linear'),
     (lambda: {'out': lin_of(3, 3)}, 'the name out is taken'),
     (lambda: {'args': torch.ones(3)}, 'the name args is taken'),
     (lambda: {'training_': 3, 'eval': torch.ones(3)}, 'the name eval is taken'),
     (lambda: {'buffers': [lin_of(3, 3)]}, 'the name buffers is taken'),
     (lambda: {'not_learned': ('mena',)}, 'not_learned names mena'),
-    (lambda: {'d': {'a.b': torch.ones(2), 'a': {'b': torch.ones(2)}}}, 'one dotted name')])
+    (lambda: {'d': {'a.b': torch.ones(2), 'a': {'b': torch.ones(2)}}}, 'the same dotted name')])
 @pytest.mark.parametrize('use', [lambda m: Model([m], Mse()).state(), lambda m: m.state(),
                                  lambda m: (m(torch.randn(2, 3)), m.state())])
 def test_what_would_be_lost_is_refused(held, words, use):
@@ -323,7 +323,7 @@ def test_parameters_that_are_exchanged_in_lists_and_blocks():
                            (vars(model.layers[0].held[0]), 'w', 'layers.0.held.0.w'):
         model(x, y)
         was, held[key] = held[key], held[key].clone()
-        with pytest.raises(RuntimeError, match=f'{name} is another tensor'): model.backward()
+        with pytest.raises(RuntimeError, match=f'{name} is a different tensor'): model.backward()
         held[key] = was
         model.backward()
 
@@ -334,8 +334,8 @@ def exchanged(m): m.layers[0].w = m.layers[0].w + 1
 @pytest.mark.parametrize('again', [
     lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize('spoil, says', [
-    (lambda m: by_itself(m, 0), 'Lin has been called by itself'),
-    (its_loss, 'Mse has been called by itself'), (exchanged, 'layers.0.w is another tensor')])
+    (lambda m: by_itself(m, 0), 'Lin has been called on its own'),
+    (its_loss, 'Mse has been called on its own'), (exchanged, 'layers.0.w is a different tensor')])
 def test_what_is_refused_is_refused_in_a_copy_too(spoil, says, again):
     x, y = torch.randn(5, 4), torch.randn(5, 3)
     model = Model([lin_of(4, 3), Relu()], Mse())
@@ -354,7 +354,7 @@ def test_a_loss_that_is_a_model_watches_its_layers():
     model.backward()
     model(x, y)
     by_itself(inner, 0)
-    with pytest.raises(RuntimeError, match='called by itself'): model.backward()
+    with pytest.raises(RuntimeError, match='called on its own'): model.backward()
 
 def test_an_output_that_is_changed_and_then_left():
     x, y = torch.randn(5, 4), torch.randn(5, 3)
@@ -415,7 +415,7 @@ def test_parameters_that_are_exchanged_on_the_way():
         model = Model([layer], Mse())
         there() if there.__code__.co_argcount == 0 else model(x, y)
         layer.w = layer.w - 0.1
-        with pytest.raises(RuntimeError, match='w is another tensor'):
+        with pytest.raises(RuntimeError, match='w is a different tensor'):
             back() if back.__code__.co_argcount == 0 else back(model)
 
 def test_looking_changes_no_counter_and_no_list():

@@ -452,7 +452,7 @@ def test_finite_difference(page, h):
                 assert abs(shown - g) <= 10**-digits * max(abs(shown), abs(g)) * 1.1
 
 def test_a_kink_spoils_the_difference(page):
-    def digits(): return int(re.search(r'They agree in (\d+) digits', text(page, 'agree'))[1])
+    def digits(): return int(re.search(r'They agree to (\d+) digits', text(page, 'agree'))[1])
     one(page, 'choose').select_option('w1[0,0]')
     one(page, 'h').select_option('1')
     seen = {number(text(page, what)) for what in ('slope', 'product')}
@@ -547,7 +547,7 @@ def test_step_until_the_loss_rises(page):
     for _ in range(5): page.click('#play-step')
     assert 'rose' not in text(page, 'steps') and text(page, 'value-lr') == '0.01'
     begin(page, 4)
-    assert say(page, 'It falls, and faster.') == 'Not so: It rises.'
+    assert say(page, 'It falls, and faster.') == 'No: It rises.'
     assert 'rose' in text(page, 'steps') and text(page, 'value-lr') == '0.1'
     net = page.evaluate('play.step(play.START, 0.1)')
     assert {round(loss_of(n), 2) for n in (net, start(page))} <= told(4)
@@ -557,7 +557,7 @@ def test_step_until_the_loss_rises(page):
     assert {n for n,g in grads(page).items() if n[0] in 'wb' and g} == {'b2'}
 
 def test_make_the_finite_difference_fail(page):
-    def digits(): return int(re.search(r'They agree in (\d+) digits', text(page, 'agree'))[1])
+    def digits(): return int(re.search(r'They agree to (\d+) digits', text(page, 'agree'))[1])
     begin(page, 5)
     assert say(page, 'Not off at all') == 'Right: Not off at all'
     assert chosen(page) == 'w1[0,0]' and one(page, 'h').input_value() == '0.3' and .3 in told(5)
@@ -584,7 +584,7 @@ def test_what_is_no_number_costs_no_try(page):
     for words in 'four', '4 weights', ' ':
         answer.fill(words)
         answer.press('Enter')
-        assert task(page).get_by_role('status').inner_text().startswith('A number')
+        assert task(page).get_by_role('status').inner_text().startswith('Please enter')
         assert not task(page).locator('.answer').is_visible()
     assert say(page, '4') == 'Right: 4'
 
@@ -597,10 +597,10 @@ def test_through_all_of_them_by_keyboard(page):
         if task(page).locator('form').count():
             page.keyboard.type('77')
         page.keyboard.press('Enter')
-        assert task(page).get_by_role('status').inner_text() == f'Not so: {right}'
+        assert task(page).get_by_role('status').inner_text() == f'No: {right}'
         marked = task(page).locator('.right').all_inner_texts()
         assert marked == ([] if task(page).locator('form').count() else [right])
-        assert say(page, right) == f'Not so: {right}'
+        assert say(page, right) == f'No: {right}'
         task(page).get_by_role('button', name='Done' if k == 5 else 'Next').press('Enter')
         current = page.locator('[aria-current="step"]').all_inner_texts()
         assert current == [str(k + 1)] * (k < 5)

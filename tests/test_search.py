@@ -43,7 +43,7 @@ def test_lines_count_from_the_def():
     assert found(code) == 'line 3 of your function: an operator'
 
 @pytest.mark.parametrize('code, says', [
-    ('def f(x): return x * x - 1', 'it is a right answer but for one thing: an operator'),
+    ('def f(x): return x * x - 1', 'it is right except for one thing: an operator'),
     ('def f(x): return x - 7', '')])
 def test_code_that_cannot_be_read(code, says):
     assert found(code, readable=False) == says

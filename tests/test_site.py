@@ -72,7 +72,7 @@ def test_figures_have_numbers_captions_and_anchors(site, name):
     assert name != '01_data' or 'torch.Size([10, 784])' in text  # the value of a cell that draws
 
 def test_ink_keeps_its_paper_and_nothing_else(site):
-    "In the dark, light and dark are turned around, but where that would be wrong."
+    "In the dark, light and dark are swapped, except where that would be wrong."
     kept = {p.stem: re.findall(r'<img\b[^>]*\bpaper\b', p.read_text('utf-8'))
             for p in site.glob('[0-9]*.html')}
     assert sum(map(len, kept.values())) < 25 and len(kept['01_data']) == 8  # digits, no moons
@@ -99,8 +99,8 @@ def test_reference_and_notebooks_lead_to_each_other(site):
             if u.startswith('reference.html#')}
     assert not [u for u in there if tuple(u.split('.html#def-')) not in back]
     text = (site/'reference.html').read_text('utf-8')
-    assert 'factory' not in text and len(re.findall('arguments of both by name', text)) == 1
-    assert not re.search('Returns<.{,90}arguments of both by name', text, re.S)
+    assert 'factory' not in text and len(re.findall('keyword arguments of both', text)) == 1
+    assert not re.search('Returns<.{,90}keyword arguments of both', text, re.S)
     some = {'relu', 'relu_grad', 'check_grads', 'Value', 'Model', 'fit', 'conv2d'}
     assert some <= {u.split('#def-')[1] for u in there}
 
@@ -330,7 +330,7 @@ def test_search_says_what_it_did_not_find(tab, address):
     for query, missing in ('tensorflow', 'tensorflow'), ('softmaxx', 'softmaxx'):
         assert results(tab, address, query)
         said = tab.locator('#search-results p').first.inner_text()
-        assert said.endswith(f'pages are near, since no page has {missing}.')
+        assert re.fullmatch(rf'No page has {missing}\. \d+ pages come close\.', said)
     for query in 'constructor', '__proto__', '<b>xyzzy</b>': results(tab, address, query)
     assert tab.locator('#search-results b').count() == 0
     assert results(tab, address, 'first half of the sum')[0][0] != '18_cost.html#digits'

@@ -153,12 +153,12 @@ def test_a_thousand_characters_will_do(tmp_path):
     (b'', 'has 0 characters, want 1,000 or more'), (b'ab'*499, 'has 998 characters'),
     ('ä'.encode()*999, 'has 999 characters'), (b'\r\n'*999, 'has 999 characters'),
     (b'\xef\xbb\xbf', 'has 0 characters'),
-    (b'a\0'*999, r"is no text: as utf-8 it holds '\\x00'"), (bytes(range(256))*9, 'no text'),
-    (b'\x89PNG\r\n\x1a\n' + bytes(2000), 'no text'),
-    (gzip.compress(bytes(9**5), mtime=0), 'no text'),
-    (b'%PDF-1.7\n\x81\x8d' + b'x'*2000, 'it is no utf-8 and no cp1252'),
-    ('\ufeffabc'.encode('utf-16-le')[:-1]*999, 'it is no utf-16'),
-    ('\ufeffabc'.encode('utf-32-le')[:-2]*999, r'it is no utf-32 \(clinic'),
+    (b'a\0'*999, r"is not text: as utf-8 it holds '\\x00'"), (bytes(range(256))*9, 'not text'),
+    (b'\x89PNG\r\n\x1a\n' + bytes(2000), 'not text'),
+    (gzip.compress(bytes(9**5), mtime=0), 'not text'),
+    (b'%PDF-1.7\n\x81\x8d' + b'x'*2000, 'it is not utf-8 or cp1252'),
+    ('\ufeffabc'.encode('utf-16-le')[:-1]*999, 'it is not utf-16'),
+    ('\ufeffabc'.encode('utf-32-le')[:-2]*999, r'it is not utf-32 \(clinic'),
     (b'\x1b[1m' + b'x'*2000, r"holds '\\x1b'")])
 def test_no_text(tmp_path, raw, says):
     path = file(tmp_path, raw)
@@ -167,18 +167,18 @@ def test_no_text(tmp_path, raw, says):
 
 def test_what_does_not_decode_as_it_was_said_to(tmp_path):
     path = file(tmp_path, WORDS.encode('latin-1'))
-    with pytest.raises(FileError, match='it is no utf-8'): read_text(path, 'utf-8')
+    with pytest.raises(FileError, match='it is not utf-8'): read_text(path, 'utf-8')
     for kind in 'klingon', 'base64', 'a\0b':
         with pytest.raises((RangeError, FileError), match='read_text'): read_text(path, kind)
 
 def test_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for path, says in [('nothing.txt', 'there is no file'), ('.', 'is no plain file'),
+    for path, says in [('nothing.txt', 'there is no file'), ('.', 'is not a plain file'),
                        ('n'*5000, 'cannot be read|no file'), ('a\0b', 'cannot be read|no file')]:
         with pytest.raises(FileError, match=f'read_text: .*({says})'): read_text(path)
     if hasattr(os, 'mkfifo'):
         os.mkfifo('pipe')
-        with pytest.raises(FileError, match='is no plain file'): read_text('pipe')
+        with pytest.raises(FileError, match='is not a plain file'): read_text('pipe')
     def refuse(*args): raise PermissionError(13, 'Permission denied')
     path = file(tmp_path, WORDS.encode())
     monkeypatch.setattr(Path, 'open', refuse)
@@ -242,7 +242,7 @@ def test_the_command(small, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr('sys.argv', ['make_text.py', str(small), *more])
         packing.main(make_text.__doc__, make_text.cut, make_text.readme, tmp_path/'out', 9999)
         return capsys.readouterr().out
-    with pytest.raises(SystemExit, match='not as a fresh cut: names.txt.gz, shake'): call('--check')
+    with pytest.raises(SystemExit, match='not a fresh cut: names.txt.gz, shake'): call('--check')
     assert 'bytes in all' in call() and 'is what a fresh cut gives' in call('--check')
 
 def test_cut_refuses_other_files(small):

@@ -369,7 +369,7 @@ def for_autograd(gpt):
 
 
 def gpt_steps(way, compiled=False):
-    "One step of training by 'ours' or 'autograd'; the way forth and back may be compiled."
+    "One step of training by 'ours' or 'autograd'; forward and backward may be compiled."
     model, (idx, targ) = gpt_of()
     how = dict(lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     if way == 'ours':
@@ -392,7 +392,7 @@ def gpt_steps(way, compiled=False):
 
 
 def gpts():
-    "A step of training of a GPT: there, back, clipping and AdamW."
+    "A training step of a GPT: forward, backward, clipping and AdamW."
     what, theirs = 'GPT, 4 blocks of width 128, 12 texts of 64', gpt_steps('autograd')
     yield f'{what} / autograd', 1.10, ratio(gpt_steps('ours'), theirs, 31, 3)
     fast, their_fast = [tried(gpt_steps(way, True)) for way in ('ours', 'autograd')]
@@ -435,7 +435,7 @@ def attentions():
 
 
 def table_or_blocks_mb(way):
-    "Peak memory of causal attention there and back, T = 4,096, by 'table' or 'blocks'."
+    "Peak memory of causal attention, forward and backward, T = 4,096, by 'table' or 'blocks'."
     torch.manual_seed(0)
     q, k, v, up = torch.randn(4, 4096, 32)
 

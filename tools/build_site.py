@@ -120,7 +120,7 @@ NOWHERE = """<!DOCTYPE html>
 <style>:root {{ color-scheme: light dark }} body {{ font: 1.1rem/1.6 system-ui, sans-serif;
 max-width: 36rem; margin: 15vh auto; padding: 0 1rem }}</style></head>
 <body><main><h1>There is no such page</h1>
-<p>A chapter may have moved. All of them stand on <a href="{site}">the front page of the course</a>;
+<p>A chapter may have moved. All of them are on <a href="{site}">the front page of the course</a>;
 <a href="{site}search.html">the search</a> finds a word.</p></main></body></html>
 """
 

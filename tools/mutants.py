@@ -5,7 +5,7 @@ for a sum, a lost transpose, < for <=, a constant off by one or by a factor of t
 gradient dropped, a gradient added where it should overwrite. All possible faults are listed, and
 `--n` of them drawn, each as likely as any other: a cell with twice the code gets twice the faults.
 
-Each drawn fault is tried alone: the notebook that holds the cell runs from top to end with the
+Each drawn fault is tried alone: the notebook that holds the cell runs from top to bottom with the
 fault in it. The fault is caught when a cell raises an error, or when the run takes more than ten
 times as long as without the fault. Those that no cell notices are planted in a copy of the package,
 and the tests of its module, and those that import it, run: they may catch it, too (not with
@@ -14,7 +14,7 @@ no catch. The answers, most of whose code is wrong on purpose, are tried only wh
 names them.
 
 The score is caught / planted; the exit code is 1 below 95 %. No fault is forgiven: some survivors
-do not change what the code computes (n < 1 for n <= 0), so 100 % is not to be had. Not planted are
+do not change what the code computes (n < 1 for n <= 0), so 100 % cannot be reached. Not planted are
 faults in imports, annotations, texts and `raise` statements, those that leave the bytecode as it
 was, and, unless `--drawing` is given, those in code that only draws (see `drawing`).
 """
@@ -144,7 +144,7 @@ def survivors(cells, drawn, jobs) -> list:
         os.chdir(tempfile.mkdtemp())
         bar.set_description('without faults')
         for name, exitcode, seconds in crew(((n, trial, (cells[n], 600)) for n in by), jobs):
-            if exitcode: raise SystemExit(f'{name} does not run without a fault')
+            if exitcode: raise SystemExit(f'{name} fails even without a fault')
             usual[name] = seconds
         for name, fs in by.items():
             bar.set_description(name)
@@ -194,20 +194,20 @@ def untested(alive, jobs) -> list:
     by = {f.notebook: f for f in alive}
     with ThreadPoolExecutor(jobs) as pool:
         for f, failed in zip(by.values(), pool.map(lambda f: tested(f, False), by.values())):
-            if failed: raise SystemExit(f'the tests of {f.notebook} fail without a fault')
+            if failed: raise SystemExit(f'the tests of {f.notebook} fail even without a fault')
         return [f for f, seen in zip(alive, pool.map(tested, alive)) if not seen]
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--n', type=int, default=100, help='how many faults to draw (100)')
-    p.add_argument('--seed', type=int, default=0, help='of the draw (0)')
-    p.add_argument('--notebook', nargs='+', default=[], help='names, as 05_linear, or paths')
+    p.add_argument('--seed', type=int, default=0, help='seed of the draw (0)')
+    p.add_argument('--notebook', nargs='+', default=[], help='names, such as 05_linear, or paths')
     p.add_argument('--drawing', action='store_true', help='plant faults in drawing code, too')
-    p.add_argument('--alone', action='store_true', help='ask the notebooks alone, not the tests')
+    p.add_argument('--alone', action='store_true', help='run the notebooks only, not the tests')
     p.add_argument('--list', action='store_true', help='print the faults that are drawn, try none')
     p.add_argument('--jobs', type=int, default=os.cpu_count(), help='trials at once (all cores)')
     a = p.parse_args()
-    if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has in WSL only')
+    if not hasattr(os, 'fork'): sys.exit('mutants.py needs fork, which Windows has only in WSL')
     paths = [Path(n) if n.endswith('.ipynb') else NBS/f'{n}.ipynb' for n in a.notebook]
     every = [p for p in sorted(NBS.glob('*.ipynb')) if not p.stem.startswith('answers_')]
     cells = {path.stem: code(path) for path in paths or every}

@@ -6,7 +6,7 @@ here = Path(__file__).resolve().parent.parent
 seed = 'backprop_nb 1'
 
 def rank(*words):
-    "A fixed number that looks random, for some words: an order that hangs on no random generator."
+    "A fixed number that looks random, for some words: an order without a random generator."
     return hashlib.sha256(' '.join([seed, *map(str, words)]).encode()).digest()
 
 def unpack(path):
@@ -69,5 +69,5 @@ def main(doc, cut, readme, out, most):
     files = cut(a.folder)
     if not a.check: return write(files, readme, a.out, most)
     bad = check(files, readme, a.out)
-    if bad: sys.exit(f'not as a fresh cut: {", ".join(bad)} in {a.out}')
+    if bad: sys.exit(f'not a fresh cut: {", ".join(bad)} in {a.out}')
     print(f'{a.out} is what a fresh cut gives.')

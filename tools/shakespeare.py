@@ -1,6 +1,6 @@
 """Train the GPT of chapter 16 on a text: `python tools/shakespeare.py FILE`; without FILE on the
 plays of the package. Four blocks of four heads, width 128, context 64, 2,000 steps of 12 windows:
-some minutes on one thread of a laptop.
+a few minutes on one thread of a laptop.
 
 `--recipe published` is that of the small models which are compared on tiny Shakespeare (1,115,394
 characters, to be found under this name): a learning rate of 1e-3 to 1e-4 and windows that begin

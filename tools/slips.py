@@ -86,7 +86,7 @@ def gradient_plants(ex, n):
         if m != n: yield ('wrong input', m), wrong(lambda args, right, m=m: right[m])
 
 def parts(ex, args, n):
-    "The part of each example in a sum over the batch; the gradient itself where it is no sum."
+    "The part of each example in a sum over the batch; the gradient itself where it is not a sum."
     out = args[at_out(ex)]
     if not out.dim() or not len(out): return gradients(ex, args)[n]
     each = torch.stack([gradients(ex, args, only(k))[n] for k in range(len(out))])

@@ -31,8 +31,8 @@ if not ready() and sys.platform != 'emscripten':  # a browser's own Python has n
     if clone: sys.path.append(os.path.abspath('..'))
 if not ready():
     from IPython.core.error import UsageError
-    raise UsageError('pip could not install {name}; with a network, and a Python for which '
-        'there is torch (JupyterLite has none), this may do it: '
+    raise UsageError('pip could not install {name}; with a network, and a Python that '
+        'torch supports (JupyterLite has none), this may work: '
         '%pip install git+{url}')"""
 
 def settings(root=ROOT):

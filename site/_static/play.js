@@ -280,8 +280,8 @@ function showWalk(list, g) {
     for (const t of [num(up), /^[01]/.test(e.says) ? e.says : `${e.says} = ${num(e.rate)}`,
                      num(e.rate * up)]) make('td', {}, tr, t)
   }
-  if (at === BACK.length) make('p', {class: 'note'}, $('walk'), 'x[0] and x[1] have had a share '
-    + `from unit 1 too. Shares add: ${num(g.x[0])} and ${num(g.x[1])} in all.`)
+  if (at === BACK.length) make('p', {class: 'note'}, $('walk'), 'x[0] and x[1] have also had a share '
+    + `from unit 1. Shares add: ${num(g.x[0])} and ${num(g.x[1])} in all.`)
 }
 
 /** One path as a table: every factor with its name, its formula and its number. */
@@ -322,8 +322,8 @@ function showSlope(chain) {
   $('below').textContent = num(d.below.L, 12)
   $('slope').textContent = num(d.slope, 12)
   $('product').textContent = num(chain, 12)
-  $('agree').textContent = off === 0 ? 'They agree in every digit.'
-    : (rel < 1e-6 ? `They agree in ${Math.floor(-Math.log10(rel))} digits`
+  $('agree').textContent = off === 0 ? 'They agree to the last digit.'
+    : (rel < 1e-6 ? `They agree to ${Math.floor(-Math.log10(rel))} digits`
                   : `They differ by ${num(off, 2)}`) + ` (relative error ${num(rel, 2)}).`
   $('kink').replaceChildren(...d.kinks.map(k => make('p', {class: 'note'}, null,
     `A kink lies between the two points: z1[${k}] goes from ${num(d.below.z1[k])} to `
@@ -430,10 +430,10 @@ function answer(k, right, said) {
   const li = items[k], number = Number(said.replace(',', '.')), ok = said === right || number === Number(right)
   if (!li.querySelector('.answer').hidden) return
   if (!ok && !Number.isNaN(Number(right)) && (!said.trim() || Number.isNaN(number))) {
-    li.querySelector('[role=status]').textContent = 'A number in digits, please.'
+    li.querySelector('[role=status]').textContent = 'Please enter a number.'
     return
   }
-  li.querySelector('[role=status]').textContent = `${ok ? 'Right' : 'Not so'}: ${right}`
+  li.querySelector('[role=status]').textContent = `${ok ? 'Right' : 'No'}: ${right}`
   li.querySelector('.answer').hidden = false
   for (const b of li.querySelectorAll('.choices button'))
     b.classList.toggle('right', b.textContent === right)
@@ -461,7 +461,7 @@ items.forEach((li, k) => {
       b.addEventListener('click', () => answer(k, right, b.textContent))
     }
   } else {
-    const form = make('form', {class: 'bar'}, li), label = make('label', {}, form, 'Your number ')
+    const form = make('form', {class: 'bar'}, li), label = make('label', {}, form, 'Your answer ')
     const input = make('input', {inputmode: 'decimal', size: 5, autocomplete: 'off',
                                  required: ''}, label)
     make('button', {}, form, 'Check')

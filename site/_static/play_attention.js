@@ -51,7 +51,7 @@ function terms(n, s, values, g) {
     [[`A[${t},${a}]`, A[t][a]], [`out.g[${t},${b}]`, g.out[t][b]]])}
   if (key === 'A') return {factors: [0, 1].map(c =>
     [[`out.g[${a},${c}]`, g.out[a][c]], [`v[${b},${c}]`, v[b][c]]]),
-    note: 'This weight by itself. That those of a row add up to 1 comes in at Z.g.'}
+    note: "This weight on its own. That a row's weights add up to 1 comes in at Z.g."}
   if (key === 'out') return {of: n, factors: all.map(i =>
     [[`A[${a},${i}]`, A[a][i]], [`v[${i},${b}]`, v[i][b]]]),
     note: `This is the value. The gradient is what you set, ${num(g.out[a][b])}.`}

@@ -56,14 +56,14 @@ function terms(n, s, {x, w, b, out}, {out: G}) {
   const [key, i, j] = split(n), all = meetings(s)
   const pixel = (r, t) => [`x[${r},${t}]`, x[r][t]], weight = (u, v) => [`w[${u},${v}]`, w[u][v]]
   const arrived = (p, q) => [`out.g[${p},${q}]`, G[p][q]]
-  const border = s.padding ? ' The border of zeros has no share.' : ''
+  const border = s.padding ? ' The border of zeros adds nothing.' : ''
   if (key === 'b') return {factors: grid(G, (p, q) => [arrived(p, q)]).flat()}
   if (key === 'x') return {factors: all.filter(([,,,, r, t]) => r === i && t === j)
     .map(([p, q, u, v]) => [arrived(p, q), weight(u, v)]),
-    note: 'As p and q grow, u and v get smaller: the filter lies turned on out.g.'}
+    note: 'As p and q grow, u and v get smaller: the filter lies flipped on out.g.'}
   if (key === 'w') return {factors: all.filter(([,, u, v]) => u === i && v === j)
     .map(([p, q,,, r, t]) => [arrived(p, q), pixel(r, t)]),
-    note: `All places have used this weight.${border}`}
+    note: `Every place uses this weight.${border}`}
   return {of: n, factors: [...all.filter(([p, q]) => p === i && q === j)
     .map(([,, u, v, r, t]) => [pixel(r, t), weight(u, v)]), [['b', b[0][0]]]],
     note: `This is the value. The gradient is what you set, ${num(G[i][j])}.${border}`}

@@ -98,13 +98,13 @@ function named(query) {
 
 function find(query) {
   const terms = asked(query), first = named(query);
-  let found = look(terms), says = /\s/.test(query.trim()) ? 'have all of these words' : 'have it';
+  let found = look(terms), says = /\s/.test(query.trim()) ? ' contain all these words' : '';
   if (!found.length) {
     const missing = (query.match(/[\p{L}\p{N}_]+/gu) ?? []).filter(w => !words(w).every(has)).slice(0, 3);
-    const near = repaired(terms), none = missing.length ? `no page has ${missing.join(' or ')}` : 'none has all of these words';
+    const near = repaired(terms), none = missing.length ? `No page has ${missing.join(' or ')}` : 'None contains all these words';
     found = look(near);
     if (!found.length) found = look(near, true);
-    says = `near, since ${none}`;
+    says = `near: ${none}`;
   }
   if (first) found = [first, ...found.filter(f => f.page !== first.page)];
   return [found.slice(0, 30), says];
@@ -122,8 +122,8 @@ function show(query) {
   const place = document.getElementById('search-results'), [found, says] = find(query);
   const head = document.createElement('p'), list = document.createElement('ol');
   head.setAttribute('role', 'status');
-  head.textContent = !query ? '' : found.length ? says.startsWith('near') ? `${found.length === 1 ? 'One page is' : `${found.length} pages are`} ${says}.`
-    : found.length === 1 ? 'One page.' : `${found.length} pages ${says}, the best first.`
+  head.textContent = !query ? '' : found.length ? says.startsWith('near') ? `${says.slice(6)}. ${found.length === 1 ? 'One page comes' : `${found.length} pages come`} close.`
+    : found.length === 1 ? 'One page.' : `${found.length} pages${says}, best match first.`
     : 'No page has any of these words. Try others, or the name of a function.';
   list.className = 'found';
   for (const {page, section, terms} of found) {
