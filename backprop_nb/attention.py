@@ -258,8 +258,9 @@ def gelu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
               out:Tensor, # what went out; `out.g` is the upstream gradient
               tanh:bool=False, # as in `gelu`
              )->None:
-    """Gradient of `gelu`: out.g (Phi + x phi), or that of the form with tanh. Raises as `gelu` does,
-    `ValueError` for an `out` of another shape, and what `upstream` raises."""
+    """Gradient of `gelu`: out.g (Phi + x phi), or that of the form with tanh.
+
+    Raises as `gelu` does, `ValueError` for another shape of `out`, and what `upstream` raises."""
     fits('gelu_grad', 'inp ..., out ...', inp, out)
     _form_of('gelu_grad', tanh)
     x,g = _wide(inp, upstream(out, 'gelu_grad'))
@@ -275,7 +276,7 @@ def silu(x:Tensor, # any shape
 def silu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
               out:Tensor, # what went out; `out.g` is the upstream gradient
              )->None:
-    "Gradient of `silu`: out.g (s + out (1 - s)) with s = sigmoid(inp). Raises as `gelu_grad`."
+    "Gradient of `silu`: out.g (s + out (1 - s)) with s = sigmoid(inp). Raises as `gelu_grad` does."
     fits('silu_grad', 'inp ..., out ...', inp, out)
     x,z,g = _wide(inp, out, upstream(out, 'silu_grad'))
     s = x.sigmoid()

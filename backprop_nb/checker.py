@@ -353,7 +353,7 @@ def _variants(ex, k):
     if isinstance(ex, (Gradient, Other)):
         found += [(key, _wrong_numbers(ex, k, '', up)) for key,up in _UPSTREAMS.items()]
     if not isinstance(ex, Gradient): return found
-    args = ex.args(k)                                    # what else it may be mistaken for
+    args = ex.args(k)                                    # what else a gradient may be mistaken for
     with _alone(k):
         stale = _lay(dict(zip(_names(ex.solution, args)[0], args)))
         out = ex.forward(*args)

@@ -183,7 +183,7 @@ def avg_pool2d_grad(inp:Tensor, # what came in (N, C, H, W); receives `inp.g`
                     size:int, # as in `avg_pool2d`
                     stride:int|None=None, # as in `avg_pool2d`
                    )->None:
-    """Gradient of `avg_pool2d`: each entry gets 1/size^2 of what arrives for its window.
+    """Gradient of `avg_pool2d`: each entry gets 1/size^2 of what arrives for each window it is in.
 
     Raises as `avg_pool2d` does, `ValueError` for an `out` of another shape, and what `upstream`
     raises."""

@@ -114,7 +114,7 @@ class LossScale:
 
     A step is `start(loss)`, `model.backward()`, and, if `unscale()` says yes, `clip_grads` and an
     optimizer's step on `masters`, then `put_back()`. Micikevicius et al., Mixed Precision Training
-    (2018). Raises `TypeError` and `ValueError` for what makes no sense."""
+    (2018). Raises as `clip_grads` does."""
     def __init__(self, params:list, # of a model in float16 or bfloat16: `model.parameters()`
                  scale:float=2.**15, # what arrives at the loss; a power of two costs no digits
                  every:int=2000): # after this many good steps in a row it doubles

@@ -54,7 +54,7 @@ def show_digits(x:Tensor, # digits (N, 784) or (N, 28, 28)
                 pred:Tensor|None=None, # predicted labels (N,); wrong ones are coloured
                 cols:int=10, # digits in a row
                )->None:
-    "Show digits in a grid, dark on light, all on one scale; raises ValueError for other shapes."
+    "Show digits in a grid, dark on light. Raises `TypeError`, `ValueError` for what does not fit."
     import matplotlib.pyplot as plt
     cols = _whole('show_digits: cols', cols, 1)
     x, titles = _titled(x, y, pred)
@@ -80,7 +80,8 @@ def two_moons(n:int=200, # points in both moons together
              )->tuple[Tensor, Tensor]: # X (n, 2) float32, y (n,) int64: 0 upper moon, 1 lower
     """Two interlocking half circles, with equally many points on each, shuffled.
 
-    Where n is odd, the upper one has one more."""
+    Where n is odd, the upper one has one more. Raises `TypeError` and `ValueError` for numbers that
+    make no sense."""
     n,seed = _whole('two_moons: n', n),_whole('two_moons: seed', seed)
     noise = _number('two_moons: noise', noise)
     cpu = dict(device='cpu', dtype=torch.float32)
@@ -198,7 +199,8 @@ def mnist(full:bool=False, # all 70,000 digits? else the sample of 12,000 in the
     environment variable `BACKPROP_NB_DATA`, else `~/.cache/backprop_nb`), or lets torchvision fetch
     them there; the first 50,000 digits of its training file are `train`, the last 10,000 `valid`.
     A file that is missing or damaged, or a download that fails, raises RuntimeError and says what
-    to do; nothing is unpickled."""
+    to do; nothing is unpickled. Raises `ValueError` for a folder without `full=True`, `TypeError`
+    for one that is not a path."""
     if full:
         folder = folder or os.environ.get('BACKPROP_NB_DATA') or '~/.cache/backprop_nb'
         try: folder = _path('mnist: folder', folder).expanduser()

@@ -30,7 +30,7 @@ _place,_unsaved,_given = {}, {}, {}     # _given: how many of the hints
 
 def keep_progress(path=None, # a file or a folder; default: as said below
                  )->Path: # the file
-    """Choose the file in which progress is kept, for this session, and return it.
+    """Choose the file that keeps progress in this session, and return it; `TypeError` for no path.
 
     Default: what the environment variable `BACKPROP_NB_PROGRESS` names, else
     `~/.backprop_nb/progress.json`. In Colab, a folder of your Drive outlives the session."""
@@ -154,7 +154,7 @@ def _stands_alone(name):
 def check(name:str, # of the exercise, such as '04.1'
           answer, # your function, or your value
          )->None:
-    "Say whether an answer is right, and if not, which slip explains it; programs use `diagnose`."
+    "Say whether an answer is right, and if not, which slip explains it. Raises as `diagnose` does."
     verdict = diagnose(name, answer, say=_say)
     _say(str(verdict))
     _stands_alone(name)
@@ -162,14 +162,14 @@ def check(name:str, # of the exercise, such as '04.1'
 
 def hint(name:str, # of the exercise, such as '04.1'
         )->None:
-    "Print the next hint; after the last one, the last one again."
+    "Print the next hint; after the last one, that one again. Raises as `diagnose` does."
     hints = _find(name).hints
     k = _given[name] = min(_given.get(name, 0) + 1, len(hints))
     _say(f'{name} hint {k} of {len(hints)}: {hints[k - 1]}')
 
 def solution(name:str, # of the exercise, such as '04.1'
             )->None:
-    "Show the derivation and the code of an exercise."
+    "Show the derivation and the code of an exercise. Raises as `diagnose` does."
     ex = _find(name)
     text = f'**{name} {ex.title}**\n\n{ex.derivation}\n\n```python\n{_source(ex.solution)}\n```'
     ipython = sys.modules.get('IPython')                # in a notebook it is there

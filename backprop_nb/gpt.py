@@ -88,7 +88,7 @@ def shakespeare()->Text: # train, valid, symbols
     return _cut_text(_plays_from(files('backprop_nb')/'text'))
 
 # %% ../nbs/16_gpt.ipynb #e16t0009
-_MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',   # first: begins like utf-16
+_MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF32_LE: 'utf-32',   # before utf-16: same start
           codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF16_LE: 'utf-16',
           codecs.BOM_UTF16_BE: 'utf-16'}
 
@@ -129,7 +129,7 @@ def read_text(path:str|Path, # a file of text
     where it is not that, Windows-1252, which includes Latin-1. Each line ending becomes one
     character. Raises `RuntimeError` for what is missing, not text, or shorter than 1,000
     characters, `ValueError` for an encoding that Python does not know, `TypeError` for a path or an
-    encoding that is neither."""
+    encoding of another type."""
     raw = _bytes_of(path, 10**8)
     if not isinstance(encoding, str|None):
         raise ArgumentError(f'read_text: encoding is {encoding!r:.40}, want a str such as '
@@ -200,7 +200,9 @@ def _drops(name, p):
 
 # %% ../nbs/16_gpt.ipynb #e16g0223
 class Block(Module):
-    "z = x + attention(norm(x)), then z + mlp(norm(z)): (N, T, width) -> (N, T, width)."
+    """z = x + attention(norm(x)), then z + mlp(norm(z)): (N, T, width) -> (N, T, width).
+
+    Raises as `GPT` does."""
     def __init__(self, width:int, # features of a letter
                  heads:int=1, # of the attention; width is a multiple of it
                  norm:str='layer', # 'layer' or 'rms'
@@ -332,7 +334,7 @@ def text_loss(gpt:GPT, # scores for the next symbol
     _is_gpt('text_loss', gpt)
     batch_size,T,total = _whole('text_loss: batch_size', batch_size, 1), gpt.context, 0.
     _rows_of_numbers('text_loss', text=text)
-    starts = torch.arange(0, len(text) - T, T, device=text.device)
+    starts = torch.arange(0, max(len(text) - T, 0), T, device=text.device)
     if not len(starts):
         raise ShapeError(f'text_loss: text has shape {tuple(text.shape)}, want {T + 1} or more')
     with _as_before(gpt):

@@ -149,7 +149,7 @@ def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
 def exercise_cells(path, # a notebook
                   )->list: # their code
-    "The cells of a notebook that may call `check`. Raises `FileError` for what is not a notebook."
+    "The cells of a notebook that may call `check`; else raises `FileError`, `TypeError` for no path."
     _load()
     return [c for c in _code(path) if _asks(c)]
 
@@ -604,7 +604,9 @@ def grade(path, # a notebook
           seconds:float=10, # limit for each exercise
           exercises=None, # a file with exercises of your own
          )->dict: # name of the exercise -> Verdict
-    "The verdicts on the exercises of one notebook, whose cells run in processes of their own."
+    """The verdicts on the exercises of one notebook, whose cells run in processes of their own.
+
+    Raises as `exercise_cells` does, and `ValueError` for seconds that make no sense."""
     _in_time(seconds)
     _load(exercises)
     codes,child = _code(path),_Child(seconds, exercises)

@@ -27,7 +27,9 @@ def _or_inf(f, *args):
 _clock = itertools.count()
 
 class Value:
-    "A number that remembers how it was made; `backward` leaves its gradient in `.g`."
+    """A number that remembers how it was made; `backward` leaves its gradient in `.g`.
+
+    Raises `TypeError` for what is not a real number, `ValueError` for one too large for a float."""
     def __init__(self,
                  data:float,   # the number
                  label:str='', # a name, for printing and pictures
@@ -150,7 +152,7 @@ Value.relu = lambda a: _apply('relu', _relu, a)
 
 # %% ../nbs/00_graph.ipynb #00134157
 def _unmet(out, met):
-    "`out` and what it was made from, except what is in `met`, in the order of evaluation."
+    "`out`, and what it was made from that is not in `met`, in the order of evaluation."
     seen,todo = {out},[out]
     while todo:
         new = {a for a in todo.pop().args if id(a) not in met} - seen
@@ -364,7 +366,8 @@ def draw_graph(out:Value,    # the output; its graph is everything that it was m
                digits:int=4, # significant digits of the numbers
               )->None:
     """Draw the graph of `out` from left to right: values above the arrows, gradients below them, in
-    each node its operation and its place in the order of evaluation. ValueError beyond 60 nodes."""
+    each node its operation and its place in the order of evaluation. Raises
+    `ValueError` beyond 60 nodes, `TypeError` for what is not a `Value`."""
     import matplotlib.pyplot as plt
     from backprop_nb.operation import _whole
     if not hasattr(out, 'nodes'):

@@ -251,8 +251,8 @@ class Module(_Watcher):
         return self.out
     def backward(self, input_grad:bool=True, # whether the input's gradient is wanted
                 )->None:
-        """Write the gradients. Raises `RuntimeError` without a forward pass, or where something has
-        changed since then, `AttributeError` where nothing has arrived in `out.g`."""
+        """Write the gradients. Raises `RuntimeError` without a forward pass or if something changed
+        since, `AttributeError` if nothing has arrived, `ValueError` for one tensor given twice."""
         if self.args is None:
             raise OrderError(f'{type(self).__name__}: backward before forward; call it first')
         if self._noted: _unchanged(self)
@@ -376,7 +376,7 @@ class _Layered(Module):
 # %% ../nbs/07_module.ipynb #1970fe3b
 class Model(_Layered):
     "Layers and a loss: `model(x, targ)` is the loss, `model.backward()` fills parameters' `.g`."
-    def __init__(self, layers:list|tuple, # `Module`s in the order of the forward pass
+    def __init__(self, layers:list|tuple, # `Module`s, each once; else `TypeError`, `ValueError`
                  loss:Module): # called with the last output and the targets
         self.layers,self.loss = layers,loss; _settle(self)
     def forward(self, x:Tensor, targ:Tensor)->Tensor:

@@ -228,7 +228,7 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
 
 # %% ../nbs/12_norm.ipynb #12c00065
 class BatchNorm(Module):
-    """Mean 0 and spread 1 for each channel of (N, C, ...), then factors and shifts.
+    """Mean 0, spread 1 for each channel of (N, C, ...), then factors and shifts; see `batch_norm`.
 
     Training uses the batch's mean and var, moving running ones (var over n - 1) for evaluation."""
     not_learned = 'mean', 'var'
@@ -254,7 +254,10 @@ class BatchNorm(Module):
 
 # %% ../nbs/12_norm.ipynb #12c0006f
 class Residual(Module):
-    "z = x + f(x), where f is the layers in turn; z, x and f(x) have the same shape."
+    """z = x + f(x), where f is the layers in turn; z, x and f(x) have the same shape.
+
+    Raises `TypeError` for what is not a Module, `ValueError` for one that appears twice, and for
+    another shape of f(x)."""
     def __init__(self, *layers:Module): # in the order of the forward pass
         _once_each('Residual', layers)
         self.layers = layers

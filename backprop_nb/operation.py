@@ -80,7 +80,7 @@ def fits(name:str, # who is asking, for the error message
     occur; numbers; `...` for any axes, the same ones wherever it occurs. Then its kind, where it
     is not the float dtype that all share: `int64`, `bool`, or `number` (this dtype or whole
     numbers). `|` separates the ways to fit. Names and letters are Python names. Raises `TypeError`
-    for what is not a tensor, a sparse one or one of another dtype, and for more or fewer tensors
+    for what is not a tensor, for a sparse tensor or another dtype, and for more or fewer tensors
     than `spec` names; `ValueError` for another shape, and for a tensor in two roles where both get
     a gradient."""
     for fit in () if _compiling() else _TESTS[spec]:
@@ -267,7 +267,7 @@ OPS = {}  # the records of all operations, by name, in the order of the chapters
 
 @dataclass(frozen=True)
 class Op:
-    "The record of an operation; it enters itself in `OPS`."
+    "The record of an operation; it enters `OPS`. Raises `TypeError` if `backward` has no `out`."
     name: str           # of the forward function
     forward: Callable   # of the inputs
     backward: Callable  # reads `out.g`, writes `.g` of the float inputs other than targets

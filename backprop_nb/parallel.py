@@ -31,7 +31,8 @@ def together(seconds:float=60.): # how long to wait for the others, when they me
     """Inside, the processes that a launcher such as torchrun has started are a group, by nccl where
     the default device is cuda, else by gloo; gives (rank, ranks). Alone it does nothing.
 
-    Raises `RuntimeError` where a process does not come within that time."""
+    Raises `RuntimeError` where a process does not come within that time, `TypeError` and
+    `ValueError` for a time that makes no sense."""
     seconds = _number('together: seconds', seconds, 1e-3, 1e9)
     if 'RANK' not in os.environ or _in_group(): yield place(); return
     backend = 'nccl' if torch.get_default_device().type == 'cuda' else 'gloo'
@@ -56,7 +57,7 @@ def all_mean(tensors:list, # each a mean over the examples of this rank
     """The sum over the ranks of n/N times each tensor, with N examples in all; alone, the tensors.
 
     Raises on all ranks `ValueError` where no rank has an example or shapes or dtypes differ, and
-    `RuntimeError` where a rank has gone."""
+    `RuntimeError` where a rank has gone; `TypeError` for what is not a tensor or a whole number."""
     n,bucket = _whole('all_mean: n', n), _whole('all_mean: bucket', bucket, 1)
     for k,t in enumerate(tensors): _dense('all_mean', f'tensors[{k}]', t)
     return _means('all_mean', tensors, n, bucket)
@@ -113,7 +114,7 @@ def reduce_grads(params:list, # with `.g` of the mean loss of this rank's exampl
                 )->None:
     """Make every `.g` that of the mean loss over the examples of all ranks; alone, it stays.
 
-    Raises as `all_mean` does, and as an optimizer does where a gradient is missing; then the other
+    Raises as `all_mean` does, and as `SGD` does where a gradient is missing; then the other
     ranks raise `RuntimeError`."""
     params,n,bucket = (_params('reduce_grads', params), _whole('reduce_grads: n', n),
                        _whole('reduce_grads: bucket', bucket, 1))
@@ -182,7 +183,7 @@ def _one_start(model):
 class Sharded:
     """An optimizer split over the ranks: each remembers and steps one piece of the parameters.
 
-    Raises `TypeError` for parameters of several dtypes, and as `make` does."""
+    Raises as `SGD` does, and `TypeError` for parameters of several dtypes."""
     def __init__(self, make:type, # SGD, Adam or AdamW, which treat each entry on its own
                  params:list, # tensors of one dtype, such as `model.parameters()`
                  **settings): # of `make`, such as lr

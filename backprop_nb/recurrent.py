@@ -81,8 +81,8 @@ def clip_grads(params:list, # parameters whose `.g` is filled, such as `model.pa
               )->float: # how long it was
     """If the gradient of all parameters together is longer than `most`, shorten it to that.
 
-    All `.g` are multiplied by one number, so the direction is kept. Raises as an optimizer does for
-    what has no gradient, and `FloatingPointError` if the length is infinite or nan."""
+    All `.g` are multiplied by one number, so the direction is kept. Raises as `SGD` does for what
+    has no gradient, and `FloatingPointError` if the length is infinite or nan."""
     params,most = _params('clip_grads', params), _number('clip_grads: most', most)
     grads,none = [getattr(p, 'g', None) for p in params], [None] * len(params)
     _unfit('clip_grads', params, grads, none, none)

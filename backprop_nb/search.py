@@ -29,7 +29,7 @@ class Code(NamedTuple):
 
 # %% ../nbs/one_change.ipynb #39234c56
 def text_of(f)->str:
-    "The text of a function or class, also of a notebook; raises `OSError` where there is none."
+    "The text of a function or class, also one in a notebook; raises `OSError` where there is none."
     if not isinstance(f, type): return textwrap.dedent(inspect.getsource(f))
     with suppress(OSError, TypeError): return textwrap.dedent(inspect.getsource(f))
     files = {m.__code__.co_filename for m in vars(f).values() if inspect.isfunction(m)}

@@ -38,7 +38,7 @@ def log_softmax(x:Tensor, # scores (N, C), a row for each example
 
 # %% ../nbs/09_softmax.ipynb #3d7a5684
 def _labels(name, what, x, targ, out=None):
-    "`targ` as a column (N, 1) of places in the rows of `x`; refuses what are not labels."
+    "`targ` as a column (N, 1) of places in the rows of `x`; refuses anything but labels."
     spec,loss = f'{what} N ... C, targ N ... int64', [] if out is None else [out]
     *_,C = fits(name, spec + ', out'*len(loss), x, targ, *loss)
     low,high = _ends(targ)

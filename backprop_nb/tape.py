@@ -21,7 +21,8 @@ from .operation import OPS, _run_back, fits
 class Var:
     """A tensor that remembers what it was made of; see `record`.
 
-    `backward` adds to `.g` of everything that it was made of; `zero` takes the gradient away."""
+    `backward` adds to `.g` of everything that it was made of; `zero` takes the gradient away.
+    Raises `TypeError` for what is not a tensor of floats."""
     def __init__(self, data:Tensor): # float, any shape
         fits('Var', 'data ...', data)
         self.data,self.args,self.order,self.g = data, (), next(_clock), None
@@ -172,9 +173,9 @@ def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`
        )->list: # H v, a tensor for each of `xs`
     """Hessian of `f` times a vector: forward mode through the way back of the tape.
 
-    Raises `ValueError` for shapes that differ, and `TypeError` where a loss is not the last
-    operation: the gradient function of a loss takes what arrives at it for a constant. What a
-    `back` of your own detaches counts as a constant, too."""
+    Raises `ValueError` for shapes that differ, and `TypeError` where what arrives at a loss moves,
+    as in loss * loss: the gradient function of a loss takes it for a constant. What a `back` of
+    your own detaches counts as a constant, too."""
     if len(xs) != len(vs): raise ShapeError(f'hvp: vs has {len(vs)} tensors, want {len(xs)}')
     for k,(x,v) in enumerate(zip(xs, vs)): fits('hvp', f'x{k} ..., v{k} ...', x, v)
     with _usual(), forward_ad.dual_level():
@@ -193,8 +194,8 @@ def checkpoint(f:Callable, # of `Var`s and constants, gives a `Var`: a block, sa
               )->Var: # f(*args)
     """f(*args), of which only arguments and output are kept: to go back it runs again, with the
     random numbers of the first run. `f` may use leaves from outside, such as weights. Raises
-    `ValueError` for any other `Var` from outside; on the way back, `AssertionError` where the
-    second run is off by more than a thousandth, `RuntimeError` where a leaf was changed."""
+    `ValueError` for any other `Var` from outside, `TypeError` if `f` gives none; on the way back
+    `AssertionError` if it is off by over a thousandth, `RuntimeError` if a leaf was changed."""
     state,gpus = torch.get_rng_state(), torch.cuda.get_rng_state_all()
     _,first,leaves = _run_alone(f, args, [a.data if isinstance(a, Var) else a for a in args])
     if any(v.args for v in leaves): raise ReuseError(

@@ -20,10 +20,11 @@ from .operation import _compiling, _number, _path, _places, _shared, _whole
 # %% ../nbs/10_training.ipynb #fd7c1cca
 def kaiming(*shape:int, # (d, m) for `Lin`, (F, C, k_h, k_w) for a convolution
            )->Tensor: # weights of this shape, on the default device
-    """Normal random weights of variance 2 / fan-in, for layers behind a `relu`.
+    """Normal random weights of variance 2 / fan-in, for layers after a `relu`.
 
-    The fan-in is the number of inputs of one output: d, or C k_h k_w. He et al., Delving Deep into
-    Rectifiers (2015). Raises `ValueError` for any other kind of shape."""
+    The fan-in is the number of inputs to one output: d, or C k_h k_w. He et al., Delving Deep into
+    Rectifiers (2015). Raises `ValueError` for any other kind of shape, `TypeError` for what
+    is not a whole number."""
     shape = tuple(_whole(f'kaiming: shape[{k}]', n, 1) for k,n in enumerate(shape))
     if len(shape) not in (2, 4):
         raise ShapeError(f'kaiming: shape is {shape}, want (d, m) or (F, C, k_h, k_w)')
@@ -35,7 +36,8 @@ def mlp(*sizes:int, # numbers of features from the input to the output, such as 
        )->list: # `Lin`, `Relu`, `Lin`, ..., `Lin`: the layers for a `Model`
     """Layers of a multilayer perceptron, weights by `kaiming`, biases 0.
 
-    Raises `ValueError` for fewer than two sizes."""
+    Raises `ValueError` for fewer than two sizes and sizes below 1, `TypeError` for what is not a
+    whole number."""
     sizes = tuple(_whole(f'mlp: sizes[{k}]', n, 1) for k,n in enumerate(sizes))
     if len(sizes) < 2: raise ShapeError(f'mlp: sizes is {sizes}, want two or more')
     layers = []
@@ -133,7 +135,8 @@ class SGD(_Optimizer):
     """Gradient descent: m = momentum m + p.g + weight_decay p, then p = p - lr m.
 
     `params` are changed in place. `opt.lr` may be changed between steps. Raises `TypeError` and
-    `ValueError` for parameters and numbers that make no sense."""
+    `ValueError` for parameters, gradients and numbers that make no sense; `step` also
+    `AttributeError` for a gradient that is missing, `RuntimeError` for one already used."""
     settings,moments = ('momentum', 'weight_decay'), ('velocity',)
     def __init__(self, params:list, # tensors, such as `model.parameters()`
                  lr:float, # learning rate: the length of a step for a gradient of 1
@@ -279,7 +282,7 @@ def accuracy(model:Model, # its outputs (N, C) are scores of C classes
     """The fraction of the examples whose highest score is that of the label.
 
     Raises `FloatingPointError` for scores that are nan, `ValueError` where there are no classes,
-    and whatever the loss raises."""
+    `TypeError` for what is not a model or its data, and whatever the loss raises."""
     right = _evaluate('accuracy', model, *_pair('accuracy: data', data))[1]
     if right is None: raise ShapeError('accuracy: want outputs (N, C), C > 1, and labels (N,) of '
                                        'integers; these have no classes')
@@ -514,7 +517,7 @@ def _renamed(about, tensors, model, opt):
 
 # %% ../nbs/10_training.ipynb #b00f3e51
 def _fitting(path, about, tensors, model, opt):
-    "Pairs of a tensor here and its own in the file; refuses what does not fit."
+    "Each tensor here, paired with its namesake in the file; refuses what does not fit."
     if opt is None: tensors = {n: t for n,t in tensors.items() if not n.startswith('opt.')}
     elif about['kind'] is None: raise FileError(f'load_state: {path} holds no optimizer; load it '
                                                 'into the model alone')
@@ -550,8 +553,8 @@ def load_state(path:str|Path, # what `save_state` wrote
               )->History: # of the epochs done, for `fit(..., history=...)`
     """Put a model, and its optimizer where one is given, back into the state that was saved.
 
-    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else;
-    the message says which name does not fit."""
+    Raises `ValueError`, and changes nothing, where the file is damaged or holds something else,
+    and says which name does not fit; `TypeError` for another kind of model, optimizer or path."""
     path = _path('load_state: path', path)
     _belongs('load_state', model, opt, History())
     most = 4*sum(t.nbytes for t in _state(model, opt).values()) + 2**27

@@ -20,7 +20,7 @@ def metadata(wheel):
         return name, z.read(name).decode()
 
 def tokens(text):
-    "All tokens of a Markdown text, those inside of others too."
+    "All tokens of a Markdown text, those inside others too."
     return [t for block in MARKDOWN.parse(text) for t in [block, *(block.children or [])]]
 
 def code(text):

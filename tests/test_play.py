@@ -674,7 +674,7 @@ def test_formulas_stay_in_their_line(page):
 
 @pytest.mark.parametrize('width', [360, 390, 768, 844, 1280])
 def test_nothing_overlaps(page, width):
-    "Boxes stay clear of each other, texts inside of their box, shares clear of boxes."
+    "Boxes stay clear of each other, texts inside their box, shares clear of boxes."
     page.set_viewport_size({'width': width, 'height': 844 if width != 844 else 390})
     wait_for(page, width)
     for _ in range(3):

@@ -1,12 +1,13 @@
 """Whatever is public refuses what it cannot work with, by an error that names the function, what
 came, what is wanted and the entry of the clinic. A new public name without a row here fails."""
-import math, tempfile
+import inspect, math, re, tempfile
 from fractions import Fraction
 from importlib import import_module
 from inspect import signature
 from itertools import combinations
 from pathlib import Path
 import pytest, torch
+from fastcore.docments import docments
 from run_course import ROOT
 from torch import rand, zeros
 from backprop_nb.all import *
@@ -639,7 +640,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
                 ((whole(9), whole(1, 1), 3), ShapeError, 'starts has shape (1, 1)', '(n,)')],
     'text_loss': [*(((gpt, whole(9)), ArgumentError, f'gpt is {type(gpt).__name__}', 'want a GPT')
                     for gpt in (None, net()[0])),
-                  (lambda: text_loss(TINY, whole(5)), ShapeError, '(5,)', 'want 6 or more'),
+                  *((lambda n=n: text_loss(TINY, whole(n)), ShapeError, f'({n},)', 'want 6 or more')
+                    for n in (0, 3, 5)),
                   (lambda: text_loss(TINY, whole(9), 0), RangeError, 'batch_size is 0'),
                   (lambda: text_loss(TINY, 'text'), DtypeError, "text is 'text'", WANT_TENSOR)],
     'sample': [*(((gpt, whole(2), 3), ArgumentError, f'gpt is {type(gpt).__name__}', 'want a GPT')
@@ -726,6 +728,29 @@ def test_refused(row):
     said = str(e.value)
     assert e.type is error and all(word in said for word in (SAYS.get(name, name), *words)), said
     assert said.endswith(f' (clinic: {error.entry})')
+
+# ---- what is raised is written down
+
+NAMED = re.compile(r'\b(?:as|[Ss]ee|what)\s+`(\w+)')
+
+def all_written(thing, seen):
+    "All that the docstrings say of it, of its parameters, and of what they refer to."
+    if thing in seen: return ''
+    seen.add(thing)
+    docs = [f'{d}' for d in docments(thing).values() if d]
+    for c in inspect.getmro(thing) if inspect.isclass(thing) else [thing]:
+        if c.__module__.startswith('backprop_nb'):
+            docs += [f.__doc__ or '' for f in (c, *vars(c).values()) if callable(f)]
+    named = {n for d in docs for n in NAMED.findall(d)}
+    return ' '.join(docs + [all_written(globals()[n], seen) for n in sorted(named & {*PUBLIC})])
+
+@pytest.mark.parametrize('name', REFUSALS)
+def test_docstrings_say_what_is_raised(name):
+    says = all_written(globals()[name], set())
+    for error, words in {row[1]: row[2:] for row in REFUSALS[name]}.items():
+        kinds = {c.__name__ for c in error.__mro__ if issubclass(c, Exception)} - {
+            'Exception', 'ClinicError'}
+        assert any(kind in says for kind in kinds), f'{name}: {error.__name__} {words}'
 
 # ---- numbers of any size, paths of any kind
 

@@ -17,7 +17,7 @@ PAGES = [*sorted((ROOT/'nbs').glob('*.ipynb')), *sorted((ROOT/'site').glob('*.md
 FIRST_MARKDOWN = 'README.md', 'CONTRIBUTING.md'  # pages that GitHub reads as Markdown first
 
 def tokens(md, text):
-    "All tokens of a Markdown text, those inside of others too."
+    "All tokens of a Markdown text, those inside others too."
     todo = md.parse(text)
     while todo:
         t = todo.pop(0)
@@ -80,7 +80,7 @@ def problems(text, first_markdown=False):
         elif t.type == 'inline': yield from (f'touches a letter or digit: {m}' for m in touched(t))
         elif t.type == 'math_block':
             if not alone(lines, *t.map): yield f'no empty line around: {t.content.strip()}'
-            if '\n\n' in t.content.strip(): yield f'empty line inside of: {t.content.strip()}'
+            if '\n\n' in t.content.strip(): yield f'empty line inside: {t.content.strip()}'
             yield from (f'{p}: {t.content.strip()}' for p in formula_problems(t.content))
         elif t.type == 'math_inline_double': yield f'$$ in a line of text: {t.content}'
         elif t.type == 'text' and '$' in t.content: yield f'a dollar is left: {t.content}'

@@ -101,7 +101,7 @@ function find(query) {
   let found = look(terms), says = /\s/.test(query.trim()) ? ' contain all these words' : '';
   if (!found.length) {
     const missing = (query.match(/[\p{L}\p{N}_]+/gu) ?? []).filter(w => !words(w).every(has)).slice(0, 3);
-    const near = repaired(terms), none = missing.length ? `No page has ${missing.join(' or ')}` : 'None contains all these words';
+    const near = repaired(terms), none = missing.length ? `No page has ${missing.join(' or ')}` : 'No page contains all these words';
     found = look(near);
     if (!found.length) found = look(near, true);
     says = `near: ${none}`;
