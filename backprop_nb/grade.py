@@ -149,7 +149,7 @@ def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
 def exercise_cells(path, # a notebook
                   )->list: # their code
-    "The cells of a notebook that may call `check`; else raises `FileError`, `TypeError` for no path."
+    "The cells of a notebook that may call `check`. Raises `FileError`, or `TypeError` for no path."
     _load()
     return [c for c in _code(path) if _asks(c)]
 
