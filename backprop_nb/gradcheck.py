@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from .clinic import (ArgumentError, CheckError, DtypeError, RangeError, ReuseError,
                                 ShapeError, UpstreamError)
 from .operation import _dense, _number, _shared
@@ -166,9 +167,10 @@ def _asked(module, what): return getattr(module, what, dict)()
 
 @contextmanager
 def _usual():
-    "Outside inference mode, with autograd on or off as it was."
+    "Outside inference mode, autograd on or off as it was, attention by its formula, not fused."
     was = torch.is_grad_enabled()
-    with torch.inference_mode(False), torch.set_grad_enabled(was): yield
+    with (torch.inference_mode(False), torch.set_grad_enabled(was),
+          sdpa_kernel(SDPBackend.MATH)): yield
 
 # %% ../nbs/02_gradcheck.ipynb #8709d4dd
 @contextmanager
@@ -202,8 +204,17 @@ def _methods(forward, backward, inputs, who):
         inputs = backward, *inputs
     return inputs, [*{id(m): m for m in map(_owner, (forward, backward)) if m}.values()]
 
+# %% ../nbs/02_gradcheck.ipynb #60b1d7e6
+def _floats_in(x): # tuples, lists and dicts are gone through
+    if isinstance(x, dict): x = [*x.values()]
+    return any(map(_floats_in, x)) if isinstance(x, (tuple, list)) else _is_float(x)
+
 def _to_check(asked, wrt):
     "Copies of all floats by name, and the names to be checked."
+    hidden = [n for n,x in asked.inputs.items() if _floats_in(x) and not _is_float(x)]
+    if hidden and wrt is None:
+        raise DtypeError(f'{asked.who}: the tensors in {hidden[0]} would not be checked; want each '
+                         'as an argument of its own, or wrt=')
     held = asked.inputs | asked.params
     own = {n: x.detach().clone() for n,x in held.items() if _is_float(x)}
     if isinstance(wrt, str): wrt = wrt.split()
@@ -401,6 +412,11 @@ def _first_off(t, x, ks, err, tol, most, excused):
         if len(kinks) == 100: break
     return None, kinks
 
+def _near(err):
+    "A hint for numbers that agree as far as float32 goes."
+    if err > 1e-6: return ''
+    return '; is some constant float32, such as torch.where(..., 1., 0.1)? want one of the dtype'
+
 def _wrong(name, x, k, got, wanted, err, more=''):
     "What is said of a wrong gradient."
     return (f'{name}.g is wrong at {[*_index(k, x.shape)]}: backward gives {got + 0.:.6g}, '
@@ -441,7 +457,8 @@ def _with_autograd(t, name, got, auto, edges, most, size):
         except Exception: return False
     k,kinks = _first_off(t, x, range(len(got)), err, 1e-8, most, rounding)
     if k is None: return err, kinks
-    raise CheckError(_wrong(name, x, k, got[k], f'autograd {auto[k]:.6g}', err[k]))
+    more = _near(err[k])
+    raise CheckError(_wrong(name, x, k, got[k], f'autograd {auto[k]:.6g}', err[k], more))
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d51
 def _on_kinks(name, x, got, err, kinks):
@@ -522,10 +539,17 @@ def _verdict(t, grads, wrt, places, tick, notes):
     except CheckError: _steady(t.ahead, t.out, times=8); raise      # what is random may look wrong
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d56
-def _in_own_dtype(got, want, wrt, nearby, size):
-    "Assert that the gradients in the caller's dtype are those of float64, but for rounding."
+def _in_own_dtype(got, want, wrt, nearby, size, whole):
+    """Assert that the gradients in the caller's dtype are those of float64, but for rounding.
+
+    Where the output is `whole` in that dtype, finite, so is a gradient that fits into it."""
     for n in wrt:
         off = (got[n].double() - want[n]).abs()
+        lost = ~got[n].isfinite() & (want[n].abs() < torch.finfo(got[n].dtype).max)
+        if whole and lost.any():
+            at = [*_index(lost.flatten().int().argmax().item(), lost.shape)]
+            raise CheckError(f'{n}.g is {got[n][tuple(at)].item()} at {at} in {got[n].dtype}, and '
+                             f'in float64 {want[n][tuple(at)]:.6g}')
         off = off.where(off.isfinite(), 0.)
         if not off.numel(): continue
         most = want[n].abs().where(want[n].isfinite(), 0.).max()
@@ -549,29 +573,48 @@ def _check(asked, values, wrt, up, old=torch.nan, verdict=None, bare=False):
         out.g = t.up
         grads = _run(t.back, t.tensors, out, old)
         for n in wrt:
-            if n not in grads: raise CheckError(f'{n}.g was not overwritten')
+            if n not in grads:
+                raise CheckError(f'{n}.g was not overwritten; if it is a constant, name it targ')
             _compare(n, grads[n], values[n])
         if verdict: verdict(t, grads)
     return grads, t.up, _size(t, grads)
 
 # %% ../nbs/02_gradcheck.ipynb #3d064f21
+def _as_first_layer(asked, wide, want, wrt, up):
+    "Assert that parameters get the same where the gradient for the input is not wanted."
+    m,mine = asked.modules[0], [n for n in wrt if n in asked.params]
+    if not mine or not hasattr(m, 'input_grad'): return
+    kept = dict(vars(m))
+    m.input_grad = False
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):   # dice as if not asked
+            got = _check(asked, wide, mine, lambda out: up, verdict=lambda *_: None)[0]
+    finally: vars(m).clear(); vars(m).update(kept)
+    for n in mine:
+        if not torch.allclose(got[n], want[n], 1e-9, 1e-12 * want[n].abs().max(), equal_nan=True):
+            raise CheckError(f'{n}.g differs where self.input_grad is False, as in a first layer')
+
+# %% ../nbs/02_gradcheck.ipynb #3d064f22
 def _check_thrice(asked, own, wrt, every):
     "On inputs as they are, in float64, and in float64 a little nearer to 0."
     with _lent(asked, False): _trial(asked, own, torch.zeros_like)              # is it random?
     wide = {n: x.double() for n,x in own.items()}
     less = {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in wide.items()}
-    got,up,size = _check(asked, own, wrt, lambda out: torch.randn_like(out.double()).to(out.dtype))
+    outs = []
+    def draw(out): outs.append(out); return torch.randn_like(out.double()).to(out.dtype)
+    got,up,size = _check(asked, own, wrt, draw)
     up,notes,sizes = up.double(), defaultdict(dict), {n: own[n].numel() for n in wrt}
     places,count = _samples(sizes, every)
     with _bar(2*count) as bar:
         def verdict(t, grads): _verdict(t, grads, wrt, places(), bar.update, notes)
         want,_,size = _check(asked, wide, wrt, lambda out: up, verdict=verdict)
         _check(asked, less, wrt, lambda out: -1e6*up, 1e3, verdict)
+    if asked.modules: _as_first_layer(asked, wide, want, wrt, up)
     eps = max(torch.finfo(x.dtype).eps for x in own.values())
     def rounded(x): return x * (1 + eps*(2*torch.rand_like(x) - 1))
     def nearby(): return _check(asked, {n: rounded(x) for n,x in wide.items()}, wrt,
                                 lambda out: rounded(up), verdict=lambda *_: None)[0]
-    _in_own_dtype(got, want, wrt, nearby, size)
+    _in_own_dtype(got, want, wrt, nearby, size, outs[0].isfinite().all())
     if count < (total := sum(sizes.values())):
         print(f'check_grads: finite differences at {count:,} of {total:,} entries; every=True '
               'takes all')

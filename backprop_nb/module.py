@@ -45,7 +45,7 @@ def _everything(module, prefix='', seen=None, learns=True):
 
 # %% ../nbs/07_module.ipynb #4e175032
 _OURS = {'args', 'out', 'training', 'input_grad', 'not_learned', '_names', '_places', '_noted',
-         '_then', '_outs', '_settled', '_first', '_within'}
+         '_then', '_outs', '_settled', '_first', '_fixed', '_within'}
 
 def _names_of(module):
     "The attributes that lead to tensors and modules."
@@ -312,7 +312,9 @@ def _settle(model):
                             'of Modules')
     _once_each('Model', (*model.layers, model.loss))
     model.layers = tuple(model.layers)
-    model._settled,model._places = (model.layers, model.loss), None
+    model._settled,inside = (model.layers, model.loss), _modules(model)
+    model._fixed = [(m, m.not_learned) for m in inside]
+    for m in inside: m._places = None
     model._first = next((k for k,l in enumerate(model.layers) if l.parameters()), len(model.layers))
 
 def _joined(model, x):
@@ -330,7 +332,8 @@ def _settled(model):
     "The layers, looked through again where they or the loss have been replaced."
     if _compiling(): return model.layers
     layers,loss = model._settled
-    if model.layers is not layers or model.loss is not loss: _settle(model)
+    if (model.layers is not layers or model.loss is not loss
+            or not all(m.not_learned is fixed for m,fixed in model._fixed)): _settle(model)
     return model.layers
 
 # %% ../nbs/07_module.ipynb #46502097
@@ -361,6 +364,7 @@ class _Layered(Module):
     "What a Model needs besides its two loops."
     _settled,_outs = (None, None), ()
     def _run(self, x, targ):
+        if self._places is None and not _compiling(): _settle(self)     # all is held now
         before = _counted(x)
         loss = super()._run(x, targ)
         self._outs = outs = [*[m.out for m in self.layers], loss]

@@ -47,17 +47,6 @@ def _labels(name, what, x, targ, out=None):
                          f'{C - 1}')
     return targ.unsqueeze(-1)
 
-# %% ../nbs/09_softmax.ipynb #ae52d8f1
-def _along_rows(f, x):
-    "`f` of each row, all rows in one table; many are faster down the columns of the transpose."
-    rows = x.flatten(0, -2)
-    return f(rows, 1) if len(rows) < 8 or _compiling() else f(rows.t(), 0).t()
-
-def _less_one(p, at):
-    "`p` less 1 in column `at` of each row, in place; compiled code compares, as that can be fused."
-    if _compiling(): return p - (at == torch.arange(p.shape[-1], device=p.device)).to(p.dtype)
-    return p.scatter_add_(-1, at, p.new_full(at.shape, -1))
-
 # %% ../nbs/09_softmax.ipynb #151fff97
 def nll(logp:Tensor, # logarithms of probabilities (N, C), from `log_softmax`
         targ:Tensor, # labels (N,), int64, from 0 to C - 1
@@ -104,6 +93,17 @@ def nll_grad(inp:Tensor, # logarithms of probabilities (N, C); receives `inp.g` 
     at = _labels('nll_grad', 'inp', inp, targ, out)
     up = _arrived(out, 'nll_grad')
     inp.g = torch.zeros_like(inp).scatter_(-1, at, -up / max(at.numel(), 1))   # no digits: not 1/0
+
+# %% ../nbs/09_softmax.ipynb #ae52d8f1
+def _along_rows(f, x):
+    "`f` of each row, all rows in one table; many are faster down the columns of the transpose."
+    rows = x.flatten(0, -2)
+    return f(rows, 1) if len(rows) < 8 or _compiling() else f(rows.t(), 0).t()
+
+def _less_one(p, at):
+    "`p` less 1 in column `at` of each row, in place; compiled code compares, as that can be fused."
+    if _compiling(): return p - (at == torch.arange(p.shape[-1], device=p.device)).to(p.dtype)
+    return p.scatter_add_(-1, at, p.new_full(at.shape, -1))
 
 # %% ../nbs/09_softmax.ipynb #eba7d436
 def cross_entropy(logits:Tensor, # scores (N, C), raw, not probabilities

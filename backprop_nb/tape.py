@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
-from .gradcheck import _check, _equal, _size, _to_check, _usual, _what_is_asked, upstream
+from .gradcheck import (_check, _equal, _near, _size, _to_check, _usual,
+                                   _what_is_asked, upstream)
 from .graph import _clock, _nodes
 from .module import _shape_of, _versions_of
 from .operation import OPS, _run_back, fits
@@ -164,7 +165,8 @@ def _adjoint(t, name, x, g, size):
         left,right = _speed(t.ahead()) * u, v * g
     size += left.abs().sum() + right.abs().sum()
     if not (left.sum() - right.sum()).abs() <= 1e-12 * size: raise CheckError(
-        f'check_adjoint: {name}.g is wrong: forwards {left.sum():.6g}, backwards {right.sum():.6g}')
+        f'check_adjoint: {name}.g is wrong: forwards {left.sum():.6g}, backwards {right.sum():.6g}'
+        + _near((left.sum() - right.sum()).abs() / size))
 
 # %% ../nbs/17_tape.ipynb #17a00069
 def hvp(f:Callable, # of `Var`s, gives a loss, a `Var`

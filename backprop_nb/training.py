@@ -88,7 +88,8 @@ def _unfit(me, params, grads, used, versions):
     for k,(p,g) in enumerate(zip(params, grads)):
         if not isinstance(g, Tensor):
             raise UpstreamError(f'{me}: params[{k}] {tuple(p.shape)} has no gradient in .g; run '
-                                'backward first. Not to be learned? Name it in not_learned')
+                                'backward first. Not to be learned? Name it in not_learned, and '
+                                'then make the optimizer')
         if g.shape != p.shape or g.dtype is not p.dtype:
             raise ShapeError(f'{me}: params[{k}].g is {tuple(g.shape)}, {g.dtype}, want '
                              f'{tuple(p.shape)}, {p.dtype}')

@@ -494,3 +494,49 @@ def test_confident_scores():
                 torch.randint(10, (150,)))
     check_grads(cross_entropy, cross_entropy_grad,
                 torch.tensor([[50., -50, 0], [100, 0, 0]]), torch.tensor([0, 0]))
+
+# ---- what hid from the check
+
+@pytest.mark.parametrize('pair', [lambda a, b: (a, b), lambda a, b: [a, b],
+                                  lambda a, b: {'a': a, 'b': [b]}])
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+def test_tensors_inside_an_argument(check, pair):
+    def back(inp, out, state): inp.g = out.g
+    with pytest.raises(TypeError, match='the tensors in state would not be checked'):
+        check(lambda inp, state: 1*inp, back, torch.randn(3), pair(torch.randn(3), torch.randn(3)))
+    check_grads(lambda inp, state: 1*inp, back, torch.randn(3), pair(torch.randn(3), 2), wrt='inp')
+
+def test_without_the_gradient_for_the_input():
+    class Half(Lin):
+        def bwd(self, out, inp):
+            super().bwd(out, inp)
+            if not self.input_grad: self.w.g = 2*self.w.g
+    def made(kind): return kind(torch.randn(4, 3), torch.randn(3))
+    for layer in made(Half), Model([made(Half), Relu()], Mse()):
+        inputs = [torch.randn(5, 4), torch.randn(5, 3)][:1 + isinstance(layer, Model)]
+        with pytest.raises(AssertionError, match='w.g differs where self.input_grad is False'):
+            check_grads(layer, *inputs)
+        assert 'input_grad' not in vars(layer)
+    check_grads(made(Lin), torch.randn(5, 4))
+
+def test_a_constant_in_float32_is_named():
+    def leaky(inp): return torch.where(inp > 0, inp, .1*inp)
+    def back(inp, out): inp.g = out.g * torch.where(inp > 0, 1., .1)
+    def exact(inp, out): inp.g = torch.where(inp > 0, out.g, .1*out.g)
+    for check in check_grads, check_adjoint:
+        with pytest.raises(AssertionError, match='is some constant float32'):
+            check(leaky, back, torch.randn(4, 5))
+        check(leaky, exact, torch.randn(4, 5))
+    with pytest.raises(AssertionError) as e:
+        check_grads(leaky, lambda inp, out: setattr(inp, 'g', out.g), torch.randn(4, 5))
+    assert 'float32' not in str(e.value)
+
+def test_a_gradient_that_is_lost_in_the_dtype_of_the_inputs():
+    def back(x, out):
+        e = x.exp()
+        x.g = out.g[:, None] * e / e.sum(1, keepdim=True)
+    def safe(x, out): x.g = out.g[:, None] * x.softmax(1)
+    x = torch.randn(3, 4) + 100                         # e^x is inf in float32, not in float64
+    with pytest.raises(AssertionError, match=r'x.g is nan at \[0, 0\] in torch.float32, and in f'):
+        check_grads(lambda x: x.logsumexp(1), back, x)
+    check_grads(lambda x: x.logsumexp(1), safe, x)

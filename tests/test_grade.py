@@ -413,10 +413,11 @@ CANVAS = 'Student,ID,Section,04 ReLU (99)\nPoints Possible,,,4\nAnn,7,1,\nBo,71,
 def test_marks_for_a_platform(tmp_path, name, who, mark, export):
     "By the lines of the teachers' page: one has it right, one not, the third sent no notebook."
     for student, number, text in ('Ann', 7, None), ('Bo', 71, None), ('Cy', 8, '{'):
-        path = tmp_path/'in'/name.format(student, number)
+        path = tmp_path/'in'/name.format(f'{student}_2_b', number)
         path.parent.mkdir(parents=True, exist_ok=True)
         if text: path.write_text(text)
         else: written(path, RIGHT if student == 'Ann' else STUB.format('...'))
+        if student == 'Ann': written(path.with_stem(f'{path.stem}-Copy1'), RIGHT)   # counts once
     assert run(tmp_path, 'in', '--csv', 'marks.csv', '--wide').returncode == 1
     page = '\n'.join(course.Notebook(ROOT/'nbs'/'teachers.ipynb').markdown)
     code = re.search(r'# to_platform.py\n(.*?)```', page, re.S)[1]

@@ -539,3 +539,32 @@ def test_a_model_without_memory():
     assert model.num_parameters() == 7*8 + 9*3
     w, b = model.layers[0].w, model.layers[0].b
     with pytest.raises(ReuseError, match='in common'): Model([Lin(w, b), Lin(w, b)], CrossEntropy())
+
+# ---- what is learned may change
+
+def frozen_first():
+    body = Lin(torch.randn(4, 3), torch.randn(3))
+    body.not_learned = 'w', 'b'
+    return body, Model([body, Relu(), Lin(torch.randn(3, 2), torch.randn(2))], CrossEntropy())
+
+@pytest.mark.parametrize('called', [False, True])
+def test_a_first_layer_that_is_unfrozen(called):
+    (body, model), x, y = frozen_first(), torch.randn(6, 4), torch.randint(2, (6,))
+    if called: model(x, y); model.backward(); assert getattr(body.w, 'g', None) is None
+    body.not_learned = ()
+    model(x, y); model.backward()
+    got, n = body.w.g, len(model.parameters())
+    model.backward(input_grad=True)
+    assert_close(got, body.w.g); assert n == 4
+    body.not_learned = 'w', 'b'                         # and back again
+    model(x, y); body.w.g = None; model.backward()
+    assert body.w.g is None and len(model.parameters()) == 2
+
+def test_weights_that_come_before_the_first_call():
+    class Late(Lin):
+        def __init__(self): pass
+    late = Late()
+    model = Model([late, Relu(), Lin(torch.randn(3, 2), torch.randn(2))], CrossEntropy())
+    late.w, late.b = torch.randn(4, 3), torch.randn(3)
+    model(torch.randn(6, 4), torch.randint(2, (6,))); model.backward()
+    assert late.w.g.shape == (4, 3)

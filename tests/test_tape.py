@@ -4,6 +4,7 @@ import functools, gc, inspect, re, weakref
 import pytest, torch
 from test_properties import FAULTS, Nth, as_dtype, same_randn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing import assert_close
 from backprop_nb.all import *
 from backprop_nb.operation import by_hand
@@ -530,3 +531,17 @@ def test_out_by_keyword_alone_comes_first():
         a = Var(x)
         record(torch.square, a, back=back).backward(up)
         assert_close(a.g, 2 * x * up, **EXACT)
+
+@pytest.mark.parametrize('axes', [(4, 6), (2, 4, 6), (2, 3, 4, 6), (2, 3, 2, 4, 6)])
+def test_attention_has_a_forward_mode(axes):
+    q, k, v = torch.randn(3, *axes)
+    check_adjoint(attention, attention_grad, q, k, v)
+    if len(axes) == 3:
+        check_adjoint(Attention(6, 2), q)
+        check_adjoint(GPT(5, 4, 6, 2, 1), torch.randint(5, (2, 3)))
+    xs, vs = torch.randn(2, 3, *axes, dtype=torch.float64)
+    def loss(*xs): return record(mse, record(attention, *xs), torch.zeros(axes).double())
+    def plain(*xs): return F.mse_loss(attention(*xs), torch.zeros(axes).double())
+    with sdpa_kernel(SDPBackend.MATH): want = torch.autograd.functional.hvp(
+        plain, tuple(xs), tuple(vs))[1]
+    for got, w in zip(hvp(loss, [*xs], [*vs]), want): assert_close(got, w)

@@ -249,7 +249,8 @@ def rests_on(book, root) -> str:
     todo = [*mine]
     for n in todo: todo += [m for m in direct.get(n, []) if m not in todo]
     if not (more := {*todo} - {*mine}): return ''
-    return f'\nWhat it builds on needs {ranges(more)}.'
+    these = 'That chapter builds' if len(mine) == 1 else 'Those chapters build'
+    return f'\n{these} on {ranges(more)} in turn.'
 
 def opened(nb, name, root) -> bool:
     "Say in the opening of a chapter what it is part of and how long it takes; has it changed?"
@@ -258,7 +259,7 @@ def opened(nb, name, root) -> bool:
     says = (f'About {book.minutes} minutes to read and run, and {book.exercises} more for the '
             'exercises.')
     old = first.source
-    made_before = r'(?:Chapter \d\d of .*\n)?', r'(?:\nWhat it builds on .*)?(?:\nAbout \d+ min.*)?'
+    made_before = r'(?:Chapter \d\d of .*\n)?', r'(?:\nTh.* in turn\.)?(?:\nAbout \d+ min.*)?'
     first.source = re.sub(r'^{}(Builds on .*){}$'.format(*made_before), lambda m: (
         f'{course}\n{m[1]}{rests_on(book, root)}\n{says}'), old, count=1, flags=re.M)
     return old != first.source
