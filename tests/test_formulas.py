@@ -115,7 +115,7 @@ def chapter_03():
     inp, targ, up = leaf(N, 1), leaf(N), leaf()
     loss = F.mse_loss(inp.flatten(), targ)
     g, with_up = grads(loss, a=inp)['a'], grads(loss * up, a=inp)['a']
-    truth = {'forward': loss, 'one answer': g[k,0], 'all answers': g, 'with upstream': with_up}
+    truth = {'forward': loss, 'one guess': g[k,0], 'all guesses': g, 'with upstream': with_up}
     return named(inp=inp, targ=targ, out=(loss, up.detach()), N=N, k=k, i=k), truth, dict(N=N)
 
 def chapter_04():
