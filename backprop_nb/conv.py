@@ -96,7 +96,7 @@ def _x_grad(x, up, w, stride, padding):
         return _x_grad_transposed(*args)
     key = x.shape, w.shape, stride, padding, x.dtype, torch.get_num_threads()
     if key not in _FASTER:
-        with _disable_current_modes():                              # counters see only the choice
+        with _disable_current_modes():                              # only the chosen way is counted
             usual,other = [min(timeit.repeat(lambda: way(*args), number=1, repeat=3))
                            for way in (_x_grad_transposed, _x_grad_shifts)]
         _FASTER[key] = _x_grad_shifts if other < 0.8 * usual else _x_grad_transposed

@@ -230,7 +230,7 @@ def _fixed_norm_grad(inp, out, w, b, mean, var, eps):
 class BatchNorm(Module):
     """Mean 0, spread 1 for each channel of (N, C, ...), then factors and shifts; see `batch_norm`.
 
-    Training uses the batch's mean and var, moving running ones (var over n - 1) for evaluation."""
+    Training uses the batch's mean and var, and moves running ones (of n - 1) for evaluation."""
     not_learned = 'mean', 'var'
     def __init__(self, C:int, # channels, or features
                  eps:float=1e-5, # keeps the divisor away from 0

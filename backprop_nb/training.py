@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from .clinic import (ArgumentError, ClinicError, DivergenceError, DtypeError, FileError,
                                 OrderError, RangeError, ReuseError, ShapeError, UpstreamError)
-from .module import Lin, Model, Module, Relu, _as_before, _use
+from .module import Lin, Model, Module, Relu, _as_before, _settle, _use
 from .operation import _compiling, _number, _path, _places, _shared, _whole
 
 # %% ../nbs/10_training.ipynb #fd7c1cca
@@ -225,6 +225,7 @@ def _both_ways(model, compile):
         if compile: model.clear(gradients=False)        # what is not kept can be fused
         return loss
     if not compile: return both
+    _settle(model)
     for m in model.modules(): _use(m)
     made = torch.compile(both)
     def compiled(x, y):

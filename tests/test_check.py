@@ -537,6 +537,6 @@ def test_a_gradient_that_is_lost_in_the_dtype_of_the_inputs():
         x.g = out.g[:, None] * e / e.sum(1, keepdim=True)
     def safe(x, out): x.g = out.g[:, None] * x.softmax(1)
     x = torch.randn(3, 4) + 100                         # e^x is inf in float32, not in float64
-    with pytest.raises(AssertionError, match=r'x.g is nan at \[0, 0\] in torch.float32, and in f'):
+    with pytest.raises(AssertionError, match=r'x.g differs .* float64: at \[0, 0\] it is nan, and'):
         check_grads(lambda x: x.logsumexp(1), back, x)
     check_grads(lambda x: x.logsumexp(1), safe, x)

@@ -93,6 +93,17 @@ def test_fit_compiles():
         return history.train_loss, history.valid_loss, model.state()
     assert_close(trained(compile=True), trained(), rtol=1e-4, atol=1e-5)
 
+@pytest.mark.skipif(not shutil.which('g++'), reason='no C++ compiler')
+def test_fit_compiles_what_is_learned_now():
+    def trained(**how):
+        model, _, data = data_and_model()
+        model.layers[0].not_learned = 'w', 'b'
+        model(*data); model.backward()
+        model.layers[0].not_learned = ()
+        fit(model, SGD(model.parameters(), lr=.1), data, 1, None, 8, progress=False, **how)
+        return model.state()
+    assert_close(trained(compile=True), trained(), rtol=1e-4, atol=1e-5)
+
 def test_fit_without_a_compiler_says_so_and_changes_nothing(monkeypatch):
     def none(gm, inputs): raise RuntimeError('no compiler')
     monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend=none))

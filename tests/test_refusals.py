@@ -359,7 +359,8 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (lambda: SGD([arrived(rand(3), rand(2))], .1).step(), ShapeError, '(2,)', '(3,)'),
         (lambda: SGD([arrived(rand(3), rand(1))], .1).step(), ShapeError, '(1,)', '(3,)'),
         (lambda: SGD([arrived(rand(3), double(3))], .1).step(), ShapeError, 'float64', 'float32'),
-        (lambda: steps(SGD([rand(3)], .1), g := rand(3), g), OrderError, 'by the previous step'),
+        (lambda: steps(SGD([rand(3)], .1), g := rand(3), g), OrderError,
+         'used by the previous step'),
         (lambda: watched(SGD([rand(3)], .1)), DtypeError, 'requires_grad=True', 'watched by'),
         (lambda: setattr(SGD([rand(3)], .1), 'lr', -1), RangeError, 'lr is -1', 'want 0 <=')],
     'Adam': OPTIMISER + [

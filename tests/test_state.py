@@ -191,8 +191,10 @@ def test_far_too_large(saved):
 def test_a_pipe(tmp_path):
     os.mkfifo(tmp_path/'pipe'); (tmp_path/'link').symlink_to(tmp_path/'pipe')
     for name in 'pipe', 'link':
-        with pytest.raises(RuntimeError, match='not a plain'): save_state(tmp_path/name, *make())
-        with pytest.raises(RuntimeError, match='not a plain'): load_state(tmp_path/name, *make())
+        with pytest.raises(RuntimeError, match='not a plain file'):
+            save_state(tmp_path/name, *make())
+        with pytest.raises(RuntimeError, match='not a plain file'):
+            load_state(tmp_path/name, *make())
     assert (tmp_path/'pipe').is_fifo()
 
 def test_errors_of_the_system_are_worded(saved, monkeypatch):
