@@ -10,6 +10,7 @@ __all__ = ['attention', 'attention_grad', 'Attention', 'attention_blocks', 'atte
 import math
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from .clinic import ArgumentError, DtypeError, ShapeError
 from .gradcheck import upstream
@@ -124,13 +125,13 @@ class Attention(Module):
     def mask_for(self, inp): return _back_only(inp.shape[1], inp.device) if self.causal else None
     def forward(self, inp:Tensor)->Tensor:
         fits('Attention', f'inp N T {self.width}', inp)
-        q,k,v = _in_heads(self.qkv(inp), self.heads, 3)
-        return self.proj(_merged(attention(q, k, v, self.mask_for(inp))))
+        (q,k,v),self.mask = _in_heads(self.qkv(inp), self.heads, 3), self.mask_for(inp)
+        return self.proj(_merged(attention(q, k, v, self.mask)))
     def bwd(self, out, inp):
         self.proj.backward()
         merged,(q,k,v) = self.proj.args[0], _in_heads(self.qkv.out, self.heads, 3)
         (found,),(found.g,) = [_in_heads(t, self.heads, 1) for t in (merged, merged.g)]
-        attention_grad(q, found, k, v, self.mask_for(inp))
+        attention_grad(q, found, k, v, self.mask)
         self.qkv.out.g = torch.cat([_merged(t.g) for t in (q, k, v)], 2)
         self.qkv.backward(self.input_grad)
 
@@ -239,10 +240,12 @@ def gelu(x:Tensor, # any shape
     return F.gelu(x, approximate=_form_of('gelu', tanh))
 
 # %% ../nbs/15_attention.ipynb #a1500082a
-def _erf_slope(x):
-    "Phi(x) + x phi(x)."
-    phi = x.square().mul_(-.5).exp_()                               # without its 1/sqrt(2 pi)
-    Phi = (x * math.sqrt(.5)).erf_().add_(1).mul_(.5)
+def _erf_slope(x, y):
+    "Phi(x) + x phi(x), with Phi = y/x, where y is gelu(x)."
+    phi = x.square().mul_(-.5/math.log(2)).exp2_()                  # without its 1/sqrt(2 pi)
+    Phi = x.reciprocal().mul_(y).nan_to_num_(.5, .5)                # 1/2 where 1/x is inf
+    if x.requires_grad or forward_ad.unpack_dual(x).tangent is not None:
+        Phi = (x * math.sqrt(.5)).erf().add(1).mul(.5)              # so that it has a slope there
     return Phi.addcmul_(x, phi, value=1/math.sqrt(2*math.pi))
 
 def _tanh_slope(x, a=math.sqrt(2/math.pi), b=0.044715):
@@ -260,11 +263,13 @@ def gelu_grad(inp:Tensor, # what came in, any shape; receives `inp.g`
              )->None:
     """Gradient of `gelu`: out.g (Phi + x phi), or that of the form with tanh.
 
-    Raises as `gelu` does, `ValueError` for another shape of `out`, and what `upstream` raises."""
+    `out` must be `gelu(inp, tanh)`. Raises as `gelu` does, `ValueError` for another shape of `out`,
+    and what `upstream` raises."""
     fits('gelu_grad', 'inp ..., out ...', inp, out)
     _form_of('gelu_grad', tanh)
     x,g = _wide(inp, upstream(out, 'gelu_grad'))
-    inp.g = (_tanh_slope(x) if tanh else _erf_slope(x)).mul_(g).to(inp.dtype)
+    y = out if x is inp else F.gelu(x)                  # half floats lack digits
+    inp.g = (_tanh_slope(x) if tanh else _erf_slope(x, y)).mul_(g).to(inp.dtype)
 
 # %% ../nbs/15_attention.ipynb #a1500083
 def silu(x:Tensor, # any shape

@@ -3,6 +3,7 @@ planted, and which of the checks in common use would let them pass."""
 import math
 import pytest, torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.testing import assert_close
 from backprop_nb.attention import (Attention, Gelu, Silu, attention, attention_blocks,
@@ -251,6 +252,41 @@ def test_activation_far_out(f, f_grad, how, aten, kind):
         out.g = torch.tensor([3., 3.])
         f_grad(x, out, *how)
         assert_close(out, torch.tensor([0, size])); assert_close(x.g, torch.tensor([0., 3]))
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
+def test_gelu_grad_where_its_output_is_nothing(dtype):
+    "Phi is out / x, but 1/2 at 0 and where x is so small that out has no digits left."
+    tiny, eps = torch.finfo(dtype).tiny, torch.finfo(dtype).eps
+    sizes = torch.tensor([0, tiny * eps, 3 * tiny * eps, tiny / 8, tiny, 1e-30], dtype=dtype)
+    x = torch.cat([sizes, -sizes])
+    out = gelu(x)
+    out.g = torch.randn_like(x)
+    gelu_grad(x, out)
+    assert_close(x.g, out.g / 2)
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_gelu_grad_of_half_floats_has_all_digits(dtype):
+    x = torch.linspace(-4, 4, 777).to(dtype)
+    wide, (out, exact) = x.float(), (gelu(x), gelu(x.float()))
+    out.g, exact.g = torch.ones_like(x), torch.ones_like(wide)
+    gelu_grad(x, out); gelu_grad(wide, exact)
+    assert torch.equal(x.g, wide.g.to(dtype))
+
+def test_gelu_grad_has_a_slope_at_0():
+    "That of Phi + x phi is (2 - x^2) phi, forward and through autograd, at 0 and close to it."
+    x = torch.tensor([0., 1e-9, -1e-5, .3, -2]).double()
+    want = (2 - x*x) * torch.exp(-x*x/2) / math.sqrt(2*math.pi)
+    with forward_ad.dual_level():
+        moving = forward_ad.make_dual(x, torch.ones_like(x))
+        out = gelu(moving)
+        out.g = torch.ones_like(x)
+        gelu_grad(moving, out)
+        assert_close(forward_ad.unpack_dual(moving.g).tangent, want, rtol=1e-12, atol=1e-14)
+    leaf = x.clone().requires_grad_()
+    out = gelu(leaf)
+    out.g = torch.ones_like(x)
+    gelu_grad(leaf, out)
+    assert_close(torch.autograd.grad(leaf.g.sum(), leaf)[0], want, rtol=1e-12, atol=1e-14)
 
 def test_activation_modules():
     x = double(3, 4)
