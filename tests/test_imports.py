@@ -87,3 +87,11 @@ print(json.dumps([sorted({m.split('.')[0] for m in set(sys.modules) - before}),
     late = {'matplotlib', 'torchvision', 'tqdm', 'safetensors', 'sympy'}
     assert not late & {*names}
     assert not answers, 'the answers load when an exercise is asked for'
+
+def test_answers_enter_every_exercise():
+    code = ('import backprop_nb.answers\nfrom backprop_nb.exercises import EXERCISES\n'
+            'print(len(EXERCISES), *[n for n, ex in EXERCISES.items() if not ex.title])')
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    text = '\n'.join(s for nb in notebooks() for s in nb.markdown)
+    asked = re.findall(r'^### \d\d\.\d ', text, re.M)
+    assert run.stdout.split() == [f'{len(asked)}'] and asked

@@ -1,7 +1,10 @@
 """Speed and memory of the hand-written gradients, as ratios measured in one run: `make bench`.
 
 Each row times two ways in turn, round after round, and shows the median of the ratios. Below 1
-the first way is the faster one. The bounds are those that the course promises on two cores."""
+the first way is the faster one. The bounds are aims, for two cores: which rows keep them depends on
+the processor and on PyTorch. What is small takes as long as Python does; what is large, as the
+products, which are the same ones on both sides. `nn.LSTM` has a fused kernel with products of its
+own, and there the two products for each step alone can take longer than all of it."""
 import multiprocessing, statistics, subprocess, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
 
