@@ -242,15 +242,15 @@ def gelu(x:Tensor, # any shape
 # %% ../nbs/15_attention.ipynb #a1500082a
 def _erf_slope(x, y):
     "Phi(x) + x phi(x), with Phi = y/x, where y is gelu(x)."
-    phi = x.square().mul_(-.5/math.log(2)).exp2_()                  # without its 1/sqrt(2 pi)
-    Phi = x.reciprocal().mul_(y).nan_to_num_(.5, .5)                # 1/2 where 1/x is inf
+    phi = x.square().mul_(-.5/math.log(2)).exp2_()          # without its 1/sqrt(2 pi)
+    Phi = x.reciprocal().mul_(y).nan_to_num_(.5, .5)        # 1/2 where 1/x is inf
     if x.requires_grad or forward_ad.unpack_dual(x).tangent is not None:
-        Phi = (x * math.sqrt(.5)).erf().add(1).mul(.5)              # so that it has a slope there
+        Phi = (x * math.sqrt(.5)).erf().add(1).mul(.5)      # has a slope at 0, too
     return Phi.addcmul_(x, phi, value=1/math.sqrt(2*math.pi))
 
 def _tanh_slope(x, a=math.sqrt(2/math.pi), b=0.044715):
     "(1 + t)/2 (1 + (1 - t) x u')."
-    x = x.clamp(-30, 30)                                # beyond that the slope is 0 or 1
+    x = x.clamp(-30, 30)                # beyond that the slope is 0 or 1
     xx = x.square()
     t = (a*b * xx).add_(a).mul_(x).tanh_()
     slope = xx.mul_(3*a*b).add_(a).mul_(x).mul_(1 - t).add_(1)
