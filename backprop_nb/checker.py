@@ -126,9 +126,10 @@ def _upstream(out):
 
 # %% ../nbs/checker.ipynb #values
 def _number_in(text):
-    "The number, or numbers, that a text holds; other text as it is."
-    bare = text.strip().replace('−', '-')
-    if re.fullmatch(r'[-+]?\d{1,3}(,\d{3})+(\.\d*)?', bare): bare = bare.replace(',', '')
+    "The number, or numbers, that a text holds, such as '1/4', '0,25' or '25%'; else the text."
+    bare = re.sub(' *%$', 'e-2', text.strip().replace('−', '-'))
+    if re.fullmatch(r'[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?', bare): bare = bare.replace(',', '')
+    bare = re.sub(r'^([-+]?\d+),(\d+)(e-2)?$', r'\1.\2\3', bare)
     with suppress(ValueError, ArithmeticError): return float(Fraction(bare.replace(' ', '')))
     with suppress(Exception):
         divided = lambda m: repr(int(m[1]) / int(m[2]))
@@ -153,8 +154,6 @@ def _plain(x, name='the result'):
 # %% ../nbs/checker.ipynb #returned
 def _returned(got):
     "What a function returned, as {name: tensor or text}."
-    if isinstance(got, (tuple, list)) and any(isinstance(x, Tensor) for x in got):
-        got = {f'result[{k}]': x for k,x in enumerate(got)}
     if not isinstance(got, dict): return {'the result': _plain(got)}
     empty = [f'{k}' for k,x in got.items() if x is None or x is ...]
     if empty: raise NotWritten('' if len(empty) == len(got) else f'{", ".join(empty)} is empty')
@@ -439,7 +438,7 @@ def _two_rows(ex, cases, names, wrong, end):
 @functools.cache
 def _candidates(ex):
     "All combinations of at most two slips, in groups: fewer slips first, then rows of the table."
-    layouts,most = (('', 'reversed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
+    layouts,most = (('', 'reversed', 'transposed'), 1) if isinstance(ex, Paper) else (LAYOUTS, 2)
     rank = lambda c: (sum(map(bool, c)), not 0 < c[0] <= len(ex.slips), 'batch sum missing' in c)
     found = itertools.product(range(len(_variants(ex, 0))), ('', 'sign'), _factors(ex, 0), layouts)
     found = itertools.groupby(sorted(found, key=rank), rank)
@@ -472,12 +471,19 @@ def _said(stories):
     if len(said) == 2: return f'either {said[0]}; or {said[1]}'
     return said[0] if len(said) == 1 else ''
 
+def _near(ex, cases, names):
+    "The story of numbers on paper that are rounded too far, if these may be."
+    pairs = [(cases[0][1][n], _want(ex, 0)[n]) for n in names]
+    near = all(_close(a, b, .05) and _rtol(ex, b) > 1e-6 for a,b in pairs)
+    return [('close',)] * (isinstance(ex, Paper) and near)
+
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
     slips,said,end = [],[],time.thread_time() + 2
     each = [(n,) for n in wrong if not _unwritten(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
-        stories = _stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
+        stories = (_stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
+                   or _near(ex, cases, names))
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]
@@ -528,8 +534,7 @@ def _example(ex, k, got, n, truth):
     got,want = got[n],_want(ex, k)[n]
     if _unwritten(got): return ''
     if isinstance(ex, Paper):
-        near = (truth and _close(got, want, .05) and _rtol(ex, want) > 1e-6) * ', want 3 digits'
-        text = f' Your {n.replace("the result", "answer")} is {_shown(got)}{near}'
+        text = f' Your {n.replace("the result", "answer")} is {_shown(got)}'
         if not getattr(got, 'ndim', 0) or got.shape != want.shape: return text + '.'
         off = (got - want).abs() > 1e-9 + _rtol(ex, want) * want.abs()
         return f'{text}; wrong in it: {", ".join(_shown(x) for x in got[off])}.'

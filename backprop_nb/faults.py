@@ -313,7 +313,7 @@ def axis(node, scope):
                 for x in (0, 1, -1) if isinstance(args[k], ast.Constant) else ():
                     yield 'an axis', but(node, args=args[:k] + [ast.Constant(x)] + args[k+1:])
             for k,x in enumerate(keys):
-                what = 'keepdim' if x.arg == 'keepdim' else 'an axis'
+                what = 'an axis' if x.arg in (None, 'dim', 'axis') else x.arg
                 yield what + LOST, but(node, keywords=keys[:k] + keys[k+1:])
             for x in (0, 1, -1):
                 yield 'an axis' + MORE, but(node, args=[*args, ast.Constant(x)])

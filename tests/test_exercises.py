@@ -6,7 +6,7 @@ from run_course import ROOT
 from torch import Tensor
 from backprop_nb import exercises
 from backprop_nb.checker import (
-    STILL, Function, Gradient, Other, Paper, _number_in, _source, diagnose)
+    STILL, Function, Gradient, Other, Paper, _number_in, _source, diagnose, instead)
 from backprop_nb.exercises import check, hint, solution
 from backprop_nb.grade import _space, exercise_cells
 
@@ -218,6 +218,11 @@ def test_spaces_in_numbers_are_no_matter(name, part, text):
     right = ALL[name].solution()
     assert diagnose(name, right | {part: text}).state == 'done'
 
+def test_percent_and_commas():
+    numbers = {'75%': .75, '7,5 %': .075, '0,75': .75, '−0,125': -.125, '5,25': 5.25,
+               '1,234': 1234, '1,234.5': 1234.5}
+    assert {text: _number_in(text) for text in numbers} == pytest.approx(numbers)
+
 @pytest.mark.parametrize('text', ['1/1e3', '3.2/50000', 'n/a', '1/0', '9'*5000 + '/7'])
 def test_other_text_stays_text(text): assert _number_in(text) == text
 
@@ -238,3 +243,44 @@ def test_passes_refuses_under_optimization_too():
             "except AssertionError as e: print('refused', e)")
     said = subprocess.run([sys.executable, '-O', '-c', code], capture_output=True, text=True)
     assert said.stdout.startswith('refused 04.2 not'), said
+
+# ---- what the inputs did not tell apart, and answers that were refused or blamed
+
+@pytest.mark.parametrize('name, lines', [
+    ('03.2', 'slope = (miss - 0.01).sign()'),
+    ('08.4', 'up = out.g'), ('09.2', 'up = out.g'), ('09.3', 'up = out.g'),
+    ('11.4', 'k = min(w.shape[2], 3)'), ('13.2', 'shares = out.g.repeat_interleave(3, 0)'),
+    ('15.2', 'sin = (1 - cos**2).sqrt()'),
+    ('17.4', 'return {n: g[n] + x for n,x in arrived.items()}'),
+    ('17.4', 'return {n: g.get(n, x) + x for n,x in arrived.items()}'),
+    ('18.2', "return weights / rest if rest >= 0 else float('inf')"),
+    ('18.4', 'return [g * factor for g in small] + [length]'),
+    ('19.2', 'return torch.stack(rows[:2])'),
+    ('19.4', 'short = g * (most / (lr * length)).clamp(max=1)')])
+def test_wrong_lines_that_passed_or_looked_like_others(name, lines):
+    v = diagnose(name, instead(ALL[name].solution, lines), search=False)
+    assert v.state == 'not yet' and 'not clipped at all' not in v.text
+
+@pytest.mark.parametrize('name, line', [
+    ('17.2', 'return (*x.t() @ (bend * moves),)'), ('17.2', 'return [*x.t() @ (bend * moves)]'),
+    ('19.2', 'return rows'), ('19.2', 'return (*rows,)')])
+def test_rows_in_a_list_are_a_table(name, line):
+    assert diagnose(name, instead(ALL[name].solution, line)).state == 'done'
+
+def test_all_that_is_rounded_too_far_is_told():
+    right = ALL['00.2'].solution()
+    for digits, told in (2, 'w1 and x1 and w2'), (1, 'w0 and x0 and w1 and x1 and w2'):
+        v = diagnose('00.2', {n: round(x, digits) for n, x in right.items()})
+        assert v.text.startswith(f'{told}: it is close, want 3 digits.')
+    assert diagnose('00.2', right | {'w2': 0.1}).text.startswith('w2: it is close')
+
+def test_a_table_on_paper_that_is_transposed():
+    right = ALL['15.1'].solution()
+    for n in 'vz':
+        v = diagnose('15.1', right | {n: [*zip(*right[n])]})
+        assert v.slips == ('transposed',) and v.text.startswith(f'{n}: the table is transposed')
+
+def test_an_exponential_that_overflows_is_told_as_such():
+    line = 's = math.exp(a) / (1 + math.exp(a))'
+    v = diagnose('00.4', instead(ALL['00.4'].solution, line))
+    assert 'OverflowError: math range error' in v.text and 'exp of its negative is not' in v.text

@@ -130,6 +130,11 @@ def test_every_edit_is_python_and_differs_from_the_others(code):
     for e in edits: compile(e.code, '', 'exec')
     assert all(1 <= e.line <= 3 for e in edits)
 
+def test_a_keyword_that_is_lost_is_named():
+    kinds = {e.code: e.kind for e in one_edit('def f(x): return x.var(dim=1, correction=0)')}
+    assert kinds['def f(x):\n    return x.var(dim=1)'] == 'correction is missing'
+    assert kinds['def f(x):\n    return x.var(correction=0)'] == 'an axis is missing'
+
 def test_a_tree_to_which_a_traceback_has_added(request):
     "IPython's tracebacks write `parent` into nodes, and `Load()` is one for all of Python."
     tree = ast.parse('x')

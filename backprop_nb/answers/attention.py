@@ -30,7 +30,7 @@ def _turned(inp, angle):
     a,b = inp.chunk(2, -1)
     return torch.cat([a*angle.cos() - b*angle.sin(), a*angle.sin() + b*angle.cos()], -1)
 
-@Gradient('15.2', lambda N, d, m: (torch.randn(N, d + 1, 2*m), 3*torch.rand(d + 1, m)), _turned)
+@Gradient('15.2', lambda N, d, m: (torch.randn(N, d + 1, 2*m), 8*torch.rand(d + 1, m)), _turned)
 def _turned_grad(inp, out, angle):
     cos = angle.cos()
     sin = angle.sin()

@@ -49,7 +49,7 @@ def _gap_args(N, C, F, W, k_w, gap):
 
 @Gradient('11.4', _gap_args, lambda x, w, b, gap: F.conv1d(x, w, b, dilation=gap), [
     (1, 1, 1, 1, 1, 1), (1, 1, 1, 3, 2, 1), (1, 1, 1, 3, 2, 2), (2, 1, 1, 4, 2, 1),
-    (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 11, 3, 4), (3, 3, 3, 9, 3, 3)])
+    (1, 2, 2, 4, 2, 2), (3, 2, 4, 8, 3, 2), (2, 3, 5, 19, 5, 4), (3, 3, 3, 9, 3, 3)])
 def _gap_conv_grad(inp, out, w, b, gap):
     k = w.shape[2]
     n_places = out.shape[2]

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/answers_18_cost.ipynb #b1800003
 import torch
-from ..checker import Function, Paper
+from ..checker import SIZES, Function, Paper
 
 # %% ../../nbs/answers_18_cost.ipynb #b1800008
 @Paper('18.1')
@@ -23,7 +23,9 @@ def _convolution_on_paper():
     return dict(there=there, filters=back_filters, pictures=back_pictures, biases=biases, step=step)
 
 # %% ../../nbs/answers_18_cost.ipynb #b1800015
-@Function('18.2', lambda N, d, m: (16*d, 8*m, 2*N + 0.5, 2 + 2*(m % 2)))
+_LAYERS = [*SIZES, dict(N=4, d=1, m=2)]     # in the last no batch is just not large enough
+
+@Function('18.2', lambda N, d, m: (16*d, 8*m, 2*N, 2 + 2*(m % 2)), _LAYERS)
 def _batch_needed(d, m, balance, size):
     weights = balance * size * d * m
     rest = 2*d*m - balance * size * (d + m)
@@ -49,7 +51,7 @@ def _scaled_gradients(N, d, m):
     by = 0.5 / max(1, *[t.abs().max().item() for t in true])
     return [(t * by * scale).half() for t in true], scale, length * by * (0.25 + (d % 2) * 3)
 
-@Function('18.4', _scaled_gradients)
+@Function('18.4', _scaled_gradients, returns=('result[0]', 'result[1]'))
 def _ready_for_step(gs, scale, most):
     wide = [g.float() for g in gs]
     small = [g / scale for g in wide]

@@ -23,8 +23,8 @@ def _sparse_step():
 def _bag(idx, w): return w[idx].sum(1)
 
 def _bag_args(N, d, m):
-    "Symbols (N, 3), some of which occur twice, and a table of m + 1 rows."
-    return torch.randint(m + 1, (N, 3)), torch.randn(m + 1, d)
+    "Texts of d + 1 symbols, some of which occur twice, and a table of m + 1 rows."
+    return torch.randint(m + 1, (N, d + 1)), torch.randn(m + 1, d)
 
 @Gradient('13.2', _bag_args, _bag)
 def _bag_grad(idx, out, w):

@@ -25,7 +25,10 @@ def _some_pieces(N, d, m):
     "Pieces of 1 to 9 examples; 2 or 3 make a step."
     return torch.randn(N, d), torch.randint(1, 10, (N,)), 2 + m % 2
 
-@Function('19.2', _some_pieces)
+_EPOCHS = [dict(N=N, d=d, m=m) for N,d,m in [
+    (1, 1, 1), (2, 1, 1), (2, 2, 1), (1, 3, 2), (3, 2, 2), (4, 4, 4), (7, 3, 7), (5, 5, 2)]]
+
+@Function('19.2', _some_pieces, _EPOCHS)
 def _step_gradients(grads, counts, every):
     rows = []
     weighed = counts[:,None] * grads
@@ -53,7 +56,7 @@ def _ranks_of(N, d, m):
     "Ranks with 1 to 8 examples; the limit cuts some of them, and their mean half the time."
     grads,counts = 3 * torch.randn(N, d), torch.randint(1, 9, (N,))
     length = (counts[:,None] / counts.sum() * grads).sum(0).norm().item()
-    return torch.randn(d), grads, counts, 0.3, length * (0.6 if m % 2 else 1.3)
+    return torch.randn(d), grads, counts, 0.4 * N, length * (0.6 if m % 2 else 1.3)
 
 @Function('19.4', _ranks_of)
 def _batch_step(w, grads, counts, lr, most):

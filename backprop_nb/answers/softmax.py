@@ -27,7 +27,7 @@ def _digits(N, C):
     x,targ = torch.randn(N, C), torch.randint(C, (N,))
     return (1000 * ((2 * x).round() - torch.arange(N)[:,None]) if C == 6 else x), targ
 
-@Gradient('09.2', _digits, cross_entropy, sizes=_NC)
+@Gradient('09.2', _digits, cross_entropy, _NC, alone=True)
 def _subtract_truth(inp, targ, out=None):
     up = 1. if out is None else out.g
     p = softmax(inp)
@@ -38,7 +38,7 @@ def _subtract_truth(inp, targ, out=None):
 
 # %% ../../nbs/answers_09_softmax.ipynb #d76c64d0
 @Gradient('09.3', lambda N, C: (*_digits(N, C), 0.05 + 0.4 * torch.rand(()).item()),
-          lambda inp, targ, eps: F.cross_entropy(inp, targ, label_smoothing=eps), _NC)
+          lambda inp, targ, eps: F.cross_entropy(inp, targ, label_smoothing=eps), _NC, alone=True)
 def _smooth_cross_entropy_grad(inp, targ, eps, out=None):
     N,C = inp.shape
     up = 1. if out is None else out.g

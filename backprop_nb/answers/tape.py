@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/answers_17_tape.ipynb #b1700003
 import torch
-from ..checker import Function, Gradient, Paper
+from ..checker import SIZES, Function, Gradient, Paper
 
 # %% ../../nbs/answers_17_tape.ipynb #b1700008
 def _products(inp, b): return inp @ b
@@ -42,9 +42,9 @@ def _order_on_paper():
 
 # %% ../../nbs/answers_17_tape.ipynb #b1700031
 def _some_tape(N, d, m):
-    "A tape of 4 lines, and the gradients of no, one or two earlier passes."
-    rates = torch.randn(4, 2).tolist()
-    back = torch.randint(1, 4, (4,)).tolist()
+    "A tape of d lines, and the gradients of one, two or no earlier passes."
+    rates = torch.randn(d, 2).tolist()
+    back = torch.randint(1, 4, (d,)).tolist()
     tape = []
     for k,(one,two) in enumerate(rates):
         tape.append((f'v{k + 1}', {f'v{k}': one} | {f'v{max(0, k - back[k])}': two}))
@@ -59,7 +59,7 @@ def _passed(tape, g):
     return {n: g.get(n, 0.) + x for n,x in arrived.items()}
 
 # %% ../../nbs/answers_17_tape.ipynb #b1700032
-@Function('17.4', _some_tape)
+@Function('17.4', _some_tape, [*SIZES, dict(N=1, d=4, m=3)])     # in the last it is the first
 def _walk(tape, g):
     last = tape[-1][0]
     arrived = {last: 1.}
