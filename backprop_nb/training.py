@@ -449,11 +449,11 @@ def _write_whole(path, blob):
 
 def _put(path, blob):
     "The same for a state; a link is followed."
-    path = Path(os.path.realpath(path))
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileError(f'save_state: {path} is not a plain file, and stays as it is')
-    try: _write_whole(path, blob)
-    except OSError as e: raise FileError(f'save_state: {path} cannot be written: {e}') from e
+    try: _write_whole(Path(os.path.realpath(path)), blob)
+    except (OSError, ValueError) as e:                  # a name with a zero byte: ValueError
+        raise FileError(f'save_state: {str(path)!r} cannot be written: {e}') from e
 
 # %% ../nbs/10_training.ipynb #d53ecf70
 def save_state(path:str|Path, # the file, by convention `something.safetensors`
@@ -466,8 +466,9 @@ def save_state(path:str|Path, # the file, by convention `something.safetensors`
     A file that was there is replaced whole or not at all. Raises `RuntimeError` for what is not a
     plain file, `TypeError` and `ValueError` for an optimizer or a history that does not fit."""
     from safetensors.torch import save
-    path,history = _path('save_state: path', path), History() if history is None else history
-    _belongs('save_state', model, opt, history)
+    history = History() if history is None else history
+    _belongs('save_state', model, opt, history)         # first: a model may have come as the path
+    path = _path('save_state: path', path)
     about = json.dumps(dict(names=True, kind=_kind(opt), lr=getattr(opt, 'lr', 0.),
                             t=getattr(opt, 't', 0), history=asdict(history)), default=float)
     tensors = {name: t.detach().clone(memory_format=torch.contiguous_format).cpu()
@@ -557,8 +558,8 @@ def load_state(path:str|Path, # what `save_state` wrote
 
     Raises `ValueError`, and changes nothing, where the file is damaged or holds something else,
     and says which name does not fit; `TypeError` for another kind of model, optimizer or path."""
-    path = _path('load_state: path', path)
     _belongs('load_state', model, opt, History())
+    path = _path('load_state: path', path)
     most = 4*sum(t.nbytes for t in _state(model, opt).values()) + 2**27
     about,tensors = _read_state(path, most)
     tensors = _renamed(about, tensors, model, opt)

@@ -211,6 +211,19 @@ def test_errors_of_the_system_are_worded(saved, monkeypatch):
     with pytest.raises(FileError, match='Permission denied'): save_state(path, model, opt)
     assert path.read_bytes() == before and [*path.parent.iterdir()] == [path]
 
+def test_a_zero_byte_in_a_name(saved):
+    path, model, opt, _ = saved
+    with pytest.raises(FileError, match='cannot be written'):
+        save_state(path.parent/'a\0b', model, opt)
+    with pytest.raises(FileError, match='there is no file'):
+        load_state(path.parent/'a\0b', model, opt)
+
+def test_model_and_path_the_other_way_round(saved):
+    path, model, opt, _ = saved
+    for f in save_state, load_state:
+        with pytest.raises(ClinicError, match=f'^{f.__name__}: model is [A-Za-z]*Path, want'):
+            f(model, path, opt)
+
 def refused_and_unchanged(path):
     model, opt = make(seed=5)
     before = everything(model, opt)
