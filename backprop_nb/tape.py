@@ -15,7 +15,7 @@ from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeErro
 from .gradcheck import (_check, _equal, _near, _size, _to_check, _usual,
                                    _what_is_asked, upstream)
 from .graph import _clock, _nodes
-from .module import _shape_of, _versions_of
+from .module import Module, _shape_of, _versions_of
 from .operation import OPS, _run_back, fits
 
 # %% ../nbs/17_tape.ipynb #17a00009
@@ -37,7 +37,8 @@ def record(f:Callable, # an operation of the package, or any function with its o
           )->Var:
     """f(*args), with a note of what went in, what came out, and how to go back.
 
-    `back` reads `out.g` and writes `.g` of each argument that is a `Var`. Raises `TypeError` where
+    `back` reads `out.g` and writes `.g` of each argument that is a `Var`; the `bwd` of a layer can
+    stand in one place, and overwrites `.g` of what the layer holds. Raises `TypeError` where
     no gradient function is known, no argument is a `Var` or `f` does not give a float tensor, and
     what `f` raises."""
     name,held = _called(f), {k: a for k,a in enumerate(args) if isinstance(a, Var)}
@@ -72,16 +73,17 @@ Var.__mul__ = Var.__rmul__ = lambda a, b: record(_times, a, b, back=_times_back)
 # %% ../nbs/17_tape.ipynb #17a00016
 def _arrived_at(out, g):
     "What arrives at `out`, which is `g`, and at everything that it was made from."
-    arrived = {out: g}
-    for v in reversed(out.nodes()):
+    arrived,nodes = {out: g}, out.nodes()
+    _used_once(nodes)
+    for v in reversed(nodes):
         for a,share in _shares_of(v, arrived[v]):
             arrived[a] = arrived[a] + share if a in arrived else share
     return arrived
 
 def _go_back(out, up:Tensor|None=None)->None:
     """Add the gradients of this pass to every `.g`. `up` is what arrives; left out, it is 1, for a
-    single number. Raises `RuntimeError` where a tensor has been changed in place since, and what
-    `upstream` and the gradient functions raise."""
+    single number. Raises `RuntimeError` where a tensor has been changed in place since, `ValueError`
+    where a layer stands in two places, and what `upstream` and the gradient functions raise."""
     last = _view(out.data)
     last.g = up
     for v,g in _arrived_at(out, upstream(last, 'Var.backward')).items():
@@ -105,6 +107,14 @@ def _shares_of(v, g):
         yield a, share
 
 # %% ../nbs/17_tape.ipynb #17a00018
+def _used_once(nodes):
+    "Refuse `bwd` of one layer in two places, and of two that have a layer or a parameter in common."
+    layers = [getattr(getattr(v, 'back', None), '__self__', None) for v in nodes]
+    held = [id(t) for l in layers if isinstance(l, Module) for t in (*l.modules(), *l.parameters())]
+    if len({*held}) < len(held): raise ReuseError(
+        'Var.backward: a layer, or a parameter of layers, stands in two places, and .g would hold '
+        'only one share; want functions such as lin, and a Var for each parameter')
+
 def _may_go_back(v, g):
     "Refuse a way back through what has been written to since, and one that loses a speed."
     for k,(now,then) in enumerate(zip(_versions_of([v.data, *v.inputs]), v.versions)):

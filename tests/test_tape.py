@@ -145,6 +145,39 @@ def test_a_way_back_that_writes_into_what_came_in():
     with pytest.raises(OrderError, match='argument 0 of clone changed in place'):
         v.backward(double(3))
 
+# ---- layers on the tape
+
+def layer_of(d, m): return Lin(double(d, m), double(m))
+
+def test_layers_in_one_place_each():
+    first, second, x, y = layer_of(4, 3), layer_of(3, 2), double(5, 4), double(5, 2)
+    a = record(first, X := Var(x), back=first.bwd)
+    record(mse, record(second, a, back=second.bwd), y).backward()
+    got = [X.g, *[p.g for l in (first, second) for p in l.parameters()]]
+    model = Model([first, second], Mse())
+    model(x, y)
+    model.backward(input_grad=True)
+    for g, p in zip(got, [x, *model.parameters()], strict=True): assert_close(g, p.g, **EXACT)
+
+def around(*layers):
+    class Around(Module):
+        def __init__(self): self.layers = layers
+        def forward(self, inp): return layers[0](inp)
+        def bwd(self, out, inp): layers[0].bwd(out, inp)
+    return Around()
+
+@pytest.mark.parametrize('other', [
+    lambda l: l, lambda l: Lin(l.w, double(3)), lambda l: Lin(double(3, 3), l.b), around])
+@pytest.mark.parametrize('beside', [False, True])
+def test_a_layer_or_its_parameter_in_two_places(other, beside):
+    one, x = layer_of(3, 3), Var(double(5, 3))
+    two = other(one)
+    a = record(one, x, back=one.bwd)
+    b = record(two, x if beside else a, back=two.bwd)
+    with pytest.raises(ReuseError, match='a layer, or a parameter of layers, stands in two places'):
+        record(mse, a + b, double(5, 3)).backward()
+    assert x.g is None and not hasattr(one.w, 'g')
+
 def test_a_gradient_that_is_zero_by_nature(monkeypatch):
     "A bias before a batch norm: forwards and backwards only rounding is left."
     for k in range(10):
