@@ -9,9 +9,10 @@ __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 import operator
 from collections import deque
 from contextlib import contextmanager
+from dis import get_instructions
 from torch import Tensor, nn
-from .clinic import (ArgumentError, MethodError, OrderError, ReuseError, ShapeError,
-                                UpstreamError)
+from .clinic import (ArgumentError, DtypeError, MethodError, OrderError, ReuseError,
+                                ShapeError, UpstreamError)
 from .linear import lin, lin_grad
 from .mse import mse, mse_grad
 from .operation import _compiling, _shared
@@ -25,6 +26,13 @@ def _held(name, at, key):
     elif isinstance(thing, (dict, list, tuple)):
         for k in [*thing] if isinstance(thing, dict) else range(len(thing)):
             yield from _held(f'{name}.{k}', thing, k)
+
+def _others(name, thing):
+    "What is neither tensor nor Module, with its dotted name; lists are gone through."
+    if isinstance(thing, (Tensor, Module)): return
+    if isinstance(thing, (list, tuple)): thing = dict(enumerate(thing))
+    if not isinstance(thing, dict): yield name, thing; return
+    for k,t in thing.items(): yield from _others(f'{name}.{k}', t)
 
 def _inside(module):
     "What `module` itself holds: what it held at its first call, or holds now if there was none."
@@ -72,14 +80,16 @@ def _lost(module):
     me,held = type(module).__name__, vars(module)
     taken = [n for n,v in held.items() if n in ('args', 'out') or n in dir(Module)
              and n not in _OURS and (isinstance(v, Module) or not callable(v))]
+    taken += [i.argval for i in get_instructions(getattr(type(module).forward, '__code__', ''))
+              if i.opname == 'STORE_ATTR' and i.argval in ('args', 'out')]     # by forward
     if taken: raise ArgumentError(f'{me}: the name {taken[0]} is taken by Module, want another one')
     for c in type(module).__mro__:
         for n,v in vars(c).items():
             if isinstance(v, (Tensor, Module)):
                 raise ArgumentError(f'{me}: {n} belongs to the class, want it set in __init__')
-    for n,v in held.items():
-        inner = v if isinstance(v, (set, frozenset, deque)) else [v]
-        if isinstance(v, nn.Module) or inner is v and [*_held(n, [[*v]], 0)]:
+    for n,v in (pair for name,at in held.items() for pair in _others(name, at)):
+        inner = v if isinstance(v, (set, frozenset, deque)) else getattr(v, '__dict__', {}).values()
+        if isinstance(v, nn.Module) or [*_held(n, [[*inner]], 0)]:
             raise ArgumentError(f'{me}: what is inside {n}, a {type(v).__name__}, would not be '
                                 'found, want tensors and Modules in a list, tuple or dict')
     if (unknown := _not_learned(module) - {*held}):
@@ -121,6 +131,9 @@ class _Holder:
         for m in self.modules(): m.training = training
         return self
     def eval(self): return self.train(False)
+    def to(self, *where, **named): # a device, a dtype of floats, or both, as for `Tensor.to`
+        "Move what is held, forget the last call; returns the module. `TypeError` for no float dtype."
+        return _moved_to(self, where, named)
     def __repr__(self): return f'{type(self).__name__}({", ".join(_told(self))})'
 
 # %% ../nbs/07_module.ipynb #d95a0c3b
@@ -153,7 +166,8 @@ def _counted(t):
     "How often a tensor has been changed in place; None where that is not counted."
     if _compiling(): return None
     try: return t._version
-    except (AttributeError, RuntimeError): return None
+    except (AttributeError, RuntimeError):
+        return [*map(_counted, t)] if isinstance(t, (list, tuple)) else None
 
 def _versions_of(tensors):
     if _compiling(): return [None] * len(tensors)
@@ -203,7 +217,7 @@ def _sound(module):
 
 def _given_once(module):
     "Refuse a tensor in two places that both get a gradient; for a loss, targets are constants."
-    if getattr(module.out, 'ndim', 0) == 0: return
+    if getattr(module.out, 'ndim', 1) == 0: return
     floats = [t for t in module.args if isinstance(t, Tensor) and t.is_floating_point()]
     if len({*map(id, floats)}) < len(floats):
         raise ReuseError(f'{type(module).__name__}: two arguments are one tensor; its gradient is '
@@ -230,12 +244,30 @@ def _by_name(module):
                             'keys without dots')
     return dict(named)
 
+# %% ../nbs/07_module.ipynb #6be309f4
+def _moved_to(module, where, named):
+    "Move what a module holds. The tensors stay the objects that they are; only floats get a dtype."
+    held = [(t, t.detach().to(*where, **named)) for t in module.state().values()]
+    for t,new in held:
+        if t.is_floating_point() and not new.is_floating_point():
+            raise DtypeError(f'{type(module).__name__}: to {new.dtype}, want a dtype of floats')
+    module.clear()
+    for t,new in held: t.data = new if t.is_floating_point() else t.detach().to(new.device)
+    return module
+
 # %% ../nbs/07_module.ipynb #6be309f3
+def _by_place(module, named):
+    "Refuse arguments by name: `bwd` gets them by their places."
+    raise ArgumentError(f'{type(module).__name__}: {", ".join(named)} came by name; want the '
+                        'arguments of forward without names, in its order')
+
 def _nothing_came(module, error):
     "Say so where a `bwd` has asked for a gradient that has not arrived."
-    if "'g'" in f'{error}' and getattr(module.out, 'g', None) is None:
+    outs = module.out if isinstance(module.out, (list, tuple)) else [module.out]
+    empty = [t for t in outs if getattr(t, 'g', None) is None]
+    if "'g'" in f'{error}' and empty:
         raise UpstreamError(f'{type(module).__name__}: nothing has arrived in out.g '
-                            f'{_shape_of(module.out)}; what comes after it writes that (and a '
+                            f'{_shape_of(empty[0])}; what comes after it writes that (and a '
                             'loss calls upstream(out))') from error
 
 # %% ../nbs/07_module.ipynb #09fb0acf
@@ -245,10 +277,10 @@ class Module(_Watcher):
     `bwd` reads `out.g` (a loss: `upstream(out)`) and overwrites `.g` of arguments and parameters:
     one call, one `backward`. Where `self.input_grad` is False, it may leave out the input's."""
     input_grad,args,out = True,None,None
-    def __call__(self, *args)->Tensor:
-        "Run `forward`, and remember arguments and output for `backward`."
-        self._note(*args, self._run(*args))
-        return self.out
+    def __call__(self, *args, **named)->Tensor:
+        "Run `forward`, and remember all for `backward`; `TypeError` for an argument by name."
+        self._note(*args, out := _by_place(self, named) if named else self._run(*args))
+        return out
     def backward(self, input_grad:bool=True, # whether the input's gradient is wanted
                 )->None:
         """Write the gradients. Raises `RuntimeError` without a forward pass or if something changed
@@ -321,8 +353,10 @@ def _joined(model, x):
     "Refuse a way back through layers that have been used elsewhere since, or into a parameter."
     for layer,out in zip((*model.layers, model.loss), model._outs):
         if layer.out is not out:
-            raise OrderError(f'Model: {type(layer).__name__} has been called on its own since; '
-                             'call the model again')
+            same = model.layers is model._settled[0] and model.loss is model._settled[1]
+            what = (f'{type(layer).__name__} has been called on its own' if same else
+                    'a layer or the loss has been replaced')
+            raise OrderError(f'Model: {what} since; call the model again')
     if model._noted and [p for p in model._noted[1] if p is x]:
         raise ReuseError('Model: its input is one of its parameters; the gradient is the sum of '
                          'both shares, and .g would hold only one')

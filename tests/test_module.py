@@ -1,6 +1,8 @@
 """Modules that hold anything: what is learned, what is kept, what must not change by the way."""
 import copy, pickle, weakref
 from collections import deque
+from dataclasses import make_dataclass
+from types import SimpleNamespace
 import pytest, torch
 from torch.testing import assert_close
 from backprop_nb.all import *
@@ -251,6 +253,10 @@ class Same(Module):
     (lambda: {'ls': frozenset([torch.ones(3)])}, 'inside ls, a frozenset'),
     (lambda: {'ls': deque([lin_of(3, 3)])}, 'inside ls, a deque'),
     (lambda: {'ls': torch.nn.Linear(3, 3)}, 'inside ls, a Linear'),
+    (lambda: {'p': SimpleNamespace(w=torch.ones(3))}, 'inside p, a SimpleNamespace'),
+    (lambda: {'p': [{'q': make_dataclass('Pair', 'wb')([torch.ones(3)], 1)}]},
+     'inside p.0.q, a Pair'),
+    (lambda: {'ls': [3, ({lin_of(3, 3)},)]}, 'inside ls.1.0, a set'),
     (lambda: {'out': lin_of(3, 3)}, 'the name out is taken'),
     (lambda: {'args': torch.ones(3)}, 'the name args is taken'),
     (lambda: {'training_': 3, 'eval': torch.ones(3)}, 'the name eval is taken'),
@@ -261,6 +267,24 @@ class Same(Module):
                                  lambda m: (m(torch.randn(2, 3)), m.state())])
 def test_what_would_be_lost_is_refused(held, words, use):
     with pytest.raises(TypeError, match=words): use(Same(**held()))
+
+def test_what_forward_would_overwrite_is_refused():
+    class Out(Same):
+        def forward(self, inp): self.out = inp.exp(); return self.out * 2
+    class Args(Same):
+        def forward(self, inp): self.args, self.half = (inp.exp(),), inp / 2; return self.half
+    for layer, name in (Out(), 'out'), (Args(), 'args'):
+        for use in (lambda: layer(torch.randn(2, 3)), lambda: Model([layer], Mse())):
+            with pytest.raises(TypeError, match=f'the name {name} is taken'): use()
+
+def test_objects_that_hold_no_tensors_are_held():
+    layer = Same(how=SimpleNamespace(d=3, names=['a']), act=torch.tanh, kind=Lin, w=torch.ones(3))
+    assert [*layer.state()] == ['w'] and layer(torch.ones(2, 3)).sum() == 6
+
+def test_arguments_by_name_are_refused():
+    for call, says in [(lambda x: lin_of(3, 2)(inp=x), 'Lin: inp came by name'),
+                       (lambda x: Model([Relu()], Mse())(x, targ=x), 'Model: targ came by name')]:
+        with pytest.raises(TypeError, match=says): call(torch.randn(5, 3))
 
 def test_what_belongs_to_a_class_is_refused():
     class Shared(Same): w = torch.ones(3)
@@ -343,6 +367,19 @@ def test_what_is_refused_is_refused_in_a_copy_too(spoil, says, again):
     model = again(model)
     spoil(model)
     with pytest.raises(RuntimeError, match=says): model.backward()
+    model(x, y)
+    model.backward()
+
+@pytest.mark.parametrize('new', [
+    lambda m: {'layers': [lin_of(4, 3), Relu()]}, lambda m: {'layers': [m.layers[0]]},
+    lambda m: {'loss': Mse()}])
+def test_what_is_replaced_is_said_to_be(new):
+    x, y = torch.randn(5, 4), torch.randn(5, 3)
+    model = Model([lin_of(4, 3), Relu()], Mse())
+    model(x, y)
+    vars(model).update(new(model))
+    with pytest.raises(OrderError, match='Model: a layer or the loss has been replaced since'):
+        model.backward()
     model(x, y)
     model.backward()
 
@@ -568,3 +605,114 @@ def test_weights_that_come_before_the_first_call():
     late.w, late.b = torch.randn(4, 3), torch.randn(3)
     model(torch.randn(6, 4), torch.randint(2, (6,))); model.backward()
     assert late.w.g.shape == (4, 3)
+
+# ---- several outputs
+
+class Split(Module):
+    "Two outputs: a part of the features times a weight, and the sine of the others."
+    def __init__(self, w): self.w = w
+    def forward(self, inp, extra=None):
+        n = len(self.w)
+        return inp[:,:n] * self.w, inp[:,n:].sin()
+    def bwd(self, out, inp, extra=None):
+        a, b = out
+        n = len(self.w)
+        inp.g = torch.cat([a.g * self.w, b.g * inp[:,n:].cos()], 1)
+        self.w.g = (a.g * inp[:,:n]).sum(0)
+
+class Join(Module):
+    def forward(self, pair): return pair[0] * pair[1].sum(1, keepdim=True)
+    def bwd(self, out, pair):
+        a, b = pair
+        a.g = out.g * b.sum(1, keepdim=True)
+        b.g = (out.g * a).sum(1, keepdim=True).expand_as(b)
+
+def splitting(): return Model([lin_of(4, 5), Split(torch.randn(2)), Join(), lin_of(2, 3)], Mse())
+
+def test_several_outputs_in_a_model():
+    check_grads(splitting(), torch.randn(6, 4), torch.randn(6, 3))
+    model, x, y = splitting(), torch.randn(6, 4), torch.randn(6, 3)
+    history = fit(model, SGD(model.parameters(), .01), (x, y), 30, progress=False)
+    assert history.train_loss[-1] < history.train_loss[0]
+
+def test_several_outputs_that_are_changed_on_the_way():
+    model = splitting()
+    model(torch.randn(6, 4), torch.randn(6, 3))
+    model.layers[1].out[1].add_(1)
+    with pytest.raises(OrderError, match='Join: argument 0 changed|output of Split changed'):
+        model.backward()
+    layer, x = Split(torch.randn(2)), torch.randn(6, 5)
+    a, b = layer(x)
+    a.g, b.g = torch.randn(6, 2), torch.randn(6, 3)
+    a.mul_(2)
+    with pytest.raises(OrderError, match='output of Split changed'): layer.backward()
+
+def test_several_outputs_that_are_written_into_by_the_next():
+    class Writes(Join):
+        def forward(self, pair): pair[0].mul_(2); return super().forward(pair)
+    model = Model([lin_of(4, 5), Split(torch.randn(2)), Writes()], Mse())
+    with pytest.raises(OrderError, match='writes into the output of Split'):
+        model(torch.randn(6, 4), torch.randn(6, 2))
+
+def test_one_tensor_twice_where_there_are_several_outputs():
+    layer, x = Split(torch.randn(2)), torch.randn(6, 5)
+    a, b = layer(x, x)
+    a.g, b.g = torch.randn(6, 2), torch.randn(6, 3)
+    with pytest.raises(ReuseError, match='two arguments are one'): layer.backward()
+
+@pytest.mark.parametrize('missing, shape', [(0, '6, 2'), (1, '6, 3')])
+def test_several_outputs_of_which_one_gets_nothing(missing, shape):
+    layer = Split(torch.randn(2))
+    outs = layer(torch.randn(6, 5))
+    outs[1 - missing].g = torch.randn_like(outs[1 - missing])
+    with pytest.raises(UpstreamError, match=f'Split: nothing has arrived in out.g .{shape}.'):
+        layer.backward()
+
+# ---- elsewhere, or in another dtype
+
+class Counted(Module):
+    "Whole numbers, a buffer of floats, and one weight in two places."
+    not_learned = 'mean'
+    def __init__(self):
+        self.w, self.n, self.mean = torch.randn(3, 3), torch.tensor([7]), torch.randn(3)
+        self.same = [self.w]
+    def forward(self, inp): return inp @ self.w + self.mean
+    def bwd(self, out, inp): inp.g, self.w.g = out.g @ self.w.t(), inp.t() @ out.g
+
+@pytest.mark.parametrize('where', [
+    lambda m: m.to(torch.float64), lambda m: m.to('cpu', torch.float64),
+    lambda m: m.to(dtype=torch.float64)])
+@pytest.mark.parametrize('called', [False, True])
+def test_to_another_dtype(where, called):
+    model, x, y = Model([lin_of(4, 3), Counted()], Mse()), torch.randn(5, 4), torch.randn(5, 3)
+    if called: model(x, y); model.backward()
+    state, opt = model.state(), SGD(model.parameters(), .1)
+    before = {n: t.clone() for n, t in state.items()}
+    assert where(model) is model
+    with pytest.raises(OrderError, match='backward before forward'): model.backward()
+    for n, t in model.state().items():
+        assert t is state[n] and getattr(t, 'g', None) is None
+        assert t.dtype is (torch.int64 if n.endswith('.n') else torch.float64)
+        assert_close(t, before[n].to(t.dtype), rtol=0, atol=0)
+    assert model.layers[1].same[0] is model.layers[1].w
+    loss = model(x.double(), y.double())
+    model.backward()
+    opt.step()                                  # of an optimizer from before
+    assert model(x.double(), y.double()) < loss
+
+def test_to_no_dtype_of_floats():
+    model = Model([lin_of(4, 3)], Mse())
+    with pytest.raises(TypeError, match='Model: to torch.int64, want a dtype of floats'):
+        model.to(torch.int64)
+    assert model.layers[0].w.dtype is torch.float32
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no graphics card')
+def test_to_another_device():
+    model, x, y = Model([lin_of(4, 3), Counted()], Mse()), torch.randn(5, 4), torch.randn(5, 3)
+    params = model.parameters()
+    want = model(x, y)
+    model.to('cuda')
+    assert all(t.is_cuda for t in model.state().values())
+    assert all(p is q for p, q in zip(params, model.parameters(), strict=True))
+    fit(model, Adam(params), (x.cuda(), y.cuda()), 2, progress=False)
+    assert model.to('cpu')(x, y) < want
