@@ -132,7 +132,7 @@ class _Holder:
         return self
     def eval(self): return self.train(False)
     def to(self, *where, **named): # a device, a dtype of floats, or both, as for `Tensor.to`
-        "Move what is held, forget the last call; returns the module. `TypeError` for no float dtype."
+        "Move what is held, forget the last call; returns the module. `TypeError` for no floats."
         return _moved_to(self, where, named)
     def __repr__(self): return f'{type(self).__name__}({", ".join(_told(self))})'
 

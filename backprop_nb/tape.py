@@ -37,10 +37,9 @@ def record(f:Callable, # an operation of the package, or any function with its o
           )->Var:
     """f(*args), with a note of what went in, what came out, and how to go back.
 
-    `back` reads `out.g` and writes `.g` of each argument that is a `Var`; the `bwd` of a layer can
-    stand in one place, and overwrites `.g` of what the layer holds. Raises `TypeError` where
-    no gradient function is known, no argument is a `Var` or `f` does not give a float tensor, and
-    what `f` raises."""
+    `back` reads `out.g` and writes `.g` of each argument that is a `Var`; `layer.bwd` overwrites
+    `.g` of the parameters, too. Raises `TypeError` where no gradient function is known, no argument
+    is a `Var` or `f` does not give a float tensor, and what `f` raises."""
     name,held = _called(f), {k: a for k,a in enumerate(args) if isinstance(a, Var)}
     if not held: raise ArgumentError(f'record: no argument of {name} is a Var, want one')
     if back is None: back = next((op.backward for op in OPS.values() if op.forward is f), None)
@@ -83,7 +82,7 @@ def _arrived_at(out, g):
 def _go_back(out, up:Tensor|None=None)->None:
     """Add the gradients of this pass to every `.g`. `up` is what arrives; left out, it is 1, for a
     single number. Raises `RuntimeError` where a tensor has been changed in place since, `ValueError`
-    where a layer stands in two places, and what `upstream` and the gradient functions raise."""
+    where a layer is in two places, and what `upstream` and the gradient functions raise."""
     last = _view(out.data)
     last.g = up
     for v,g in _arrived_at(out, upstream(last, 'Var.backward')).items():
@@ -108,7 +107,7 @@ def _shares_of(v, g):
 
 # %% ../nbs/17_tape.ipynb #17a00018
 def _used_once(nodes):
-    "Refuse `bwd` of one layer in two places, and of two that have a layer or a parameter in common."
+    "Refuse `bwd` of one layer in two places, and of two with a layer or parameter in common."
     layers = [getattr(getattr(v, 'back', None), '__self__', None) for v in nodes]
     held = [id(t) for l in layers if isinstance(l, Module) for t in (*l.modules(), *l.parameters())]
     if len({*held}) < len(held): raise ReuseError(
