@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from .attention import Attention, Gelu
-from .clinic import (ArgumentError, DtypeError, FileError, OrderError, RangeError,
-                                ShapeError)
+from .clinic import (ArgumentError, DivergenceError, DtypeError, FileError, OrderError,
+                                RangeError, ShapeError)
 from .embedding import _unpacked_text, embedding, embedding_grad
 from .gradcheck import upstream
 from .module import Lin, Module, _as_before
@@ -115,7 +115,8 @@ def _bytes_of(path, most):
         with path.open('rb') as f: raw = f.read(most + 1)
     except (OSError, ValueError) as e:
         if isinstance(e, FileError): raise
-        raise FileError(f'read_text: {str(path)!r:.80} cannot be read: {e}') from e
+        raise FileError(f'read_text: {str(path)!r:.80} cannot be read: '
+                        f'{getattr(e, "strerror", None) or e}') from e
     if len(raw) <= most: return raw
     raise FileError(f'read_text: {path} has more than {most:,} bytes, want a part of it')
 
@@ -365,13 +366,15 @@ def sample(gpt:GPT, # scores for the next symbol
     """Write on, symbol by symbol, each drawn with the probabilities that the scores stand for.
 
     The model runs in evaluation mode and is left as it was. Raises `ValueError` and `TypeError` for
-    what makes no sense."""
+    what makes no sense, `FloatingPointError` for scores that are nan or inf."""
     _is_gpt('sample', gpt)
     n,k,t,dice = _plan(idx, n, top_k, temperature, seed)
     with _as_before(gpt):
         for _ in range(n):
             scores = gpt.eval().forward(idx[None, -gpt.context:])[0,-1].cpu().double()
             best,at = scores.topk(min(k, len(scores)))
+            if not best[0].isfinite(): raise DivergenceError(
+                f'sample: the best score is {best[0]}, want a number; has the training gone well?')
             drawn = torch.multinomial(((best - best[0]) / t).softmax(0), 1, generator=dice)
             idx = torch.cat([idx, at[drawn].to(idx.device)])
     return idx

@@ -82,7 +82,7 @@ def _arrived_at(out, g):
 def _go_back(out, up:Tensor|None=None)->None:
     """Add the gradients of this pass to every `.g`. `up` is what arrives; left out, it is 1, for a
     single number. Raises `RuntimeError` where a tensor has been changed in place since,
-    `ValueError` where a layer is in two places, and what `upstream` and gradient functions raise."""
+    `ValueError` where a layer is in two places, what `upstream` and gradient functions raise."""
     last = _view(out.data)
     last.g = up
     for v,g in _arrived_at(out, upstream(last, 'Var.backward')).items():

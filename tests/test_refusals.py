@@ -76,6 +76,10 @@ def twice_in(module, x):
     module(x, x).g = rand(3)
     module.backward()
 def square_grad(inp, out): inp.g = 2 * inp * out.g
+def filled(gpt, number):
+    "A GPT whose scores are this number."
+    gpt.head, gpt.layers[-1].w, gpt.layers[-1].b = torch.full((4, 4), number), zeros(4), zeros(4) + 1
+    return gpt
 def watched(opt):
     p = opt.params[0]
     p.g = rand(3, requires_grad=True) * 2
@@ -657,7 +661,9 @@ REFUSALS = {  # rows of arguments, or of a function without any; type of the err
         (dict(temperature=-1), RangeError, 'temperature is -1'),
         (dict(seed=-1), RangeError, 'seed is -1'), (dict(idx=whole(0)), ShapeError, '(0,)'),
         (dict(idx='text'), DtypeError, "idx is 'text'"), (dict(idx=rand(2)), DtypeError, 'float32'),
-        (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')])],
+        (dict(idx=whole(1, 2)), ShapeError, '(1, 2)')]),
+               *((lambda bad=bad: sample(filled(GPT(4, 4, 4, 2, 1), bad), whole(2), 3),
+                  DivergenceError, f'the best score is {bad}') for bad in (math.nan, math.inf))],
     'attention': LOOKS,
     'attention_grad': [((q, arrived(rand(2, 3, 6)), *rest), *says)
                        for (q, *rest), *says in LOOKS],

@@ -175,7 +175,8 @@ def test_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path, says in [('nothing.txt', 'there is no file'), ('.', 'is not a plain file'),
                        ('n'*5000, 'cannot be read|no file'), ('a\0b', 'cannot be read|no file')]:
-        with pytest.raises(FileError, match=f'read_text: .*({says})'): read_text(path)
+        with pytest.raises(FileError, match=f'read_text: .*({says})') as e: read_text(path)
+        assert len(str(e.value)) < 200                  # what the system says names it once more
     if hasattr(os, 'mkfifo'):
         os.mkfifo('pipe')
         with pytest.raises(FileError, match='is not a plain file'): read_text('pipe')
