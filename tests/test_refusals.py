@@ -78,7 +78,8 @@ def twice_in(module, x):
 def square_grad(inp, out): inp.g = 2 * inp * out.g
 def filled(gpt, number):
     "A GPT whose scores are this number."
-    gpt.head, gpt.layers[-1].w, gpt.layers[-1].b = torch.full((4, 4), number), zeros(4), zeros(4) + 1
+    gpt.head, gpt.layers[-1].b = torch.full((4, 4), number), torch.ones(4)
+    gpt.layers[-1].w = zeros(4)
     return gpt
 def watched(opt):
     p = opt.params[0]
