@@ -95,6 +95,7 @@ def _shares_of(v, g):
     if not v.args: return
     _may_go_back(v, g)
     out,*inputs = map(_view, [v.data, *v.inputs])
+    if _layer_of(v): inputs = v.inputs              # where the layers inside of it write
     vars(out).update(vars(v.data), g=g)             # with what an lstm keeps there
     _run_back(v.back, out, *inputs)
     _may_go_back(v, g)                              # as it was before?
@@ -106,10 +107,14 @@ def _shares_of(v, g):
         yield a, share
 
 # %% ../nbs/17_tape.ipynb #17a00018
+def _layer_of(v):
+    layer = getattr(getattr(v, 'back', None), '__self__', None)
+    return layer if isinstance(layer, Module) else None
+
 def _used_once(nodes):
     "Refuse `bwd` of one layer in two places, and of two with a layer or parameter in common."
-    layers = [getattr(getattr(v, 'back', None), '__self__', None) for v in nodes]
-    held = [id(t) for l in layers if isinstance(l, Module) for t in (*l.modules(), *l.parameters())]
+    layers = filter(None, map(_layer_of, nodes))
+    held = [id(t) for l in layers for t in (*l.modules(), *l.parameters())]
     if len({*held}) < len(held): raise ReuseError(
         'Var.backward: a layer, or a parameter of layers, stands in two places, and .g would hold '
         'only one share; want functions such as lin, and a Var for each parameter')

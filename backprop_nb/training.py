@@ -255,9 +255,12 @@ def _evaluate(who, model, x, y, batch_size=1000):
     loss,right = 0.,0
     for xb,yb in zip(x.split(batch_size), y.split(batch_size)):
         out = model.predict(xb)
-        if out.isnan().any(): raise DivergenceError(f'{who}: outputs of the model are nan')
+        several = not isinstance(out, Tensor)
+        if not several and out.isnan().any():
+            raise DivergenceError(f'{who}: outputs of the model are nan')
         with _as_before(model): loss += _item(who, model.eval().loss.forward(out, yb)) * len(xb)
-        if out.dim() != 2 or out.shape[1] < 2 or y.dim() != 1 or y.is_floating_point(): right = None
+        if several or out.dim() != 2 or out.shape[1] < 2 or y.dim() != 1 or y.is_floating_point():
+            right = None
         else: right += (out.argmax(1) == yb).sum().item()
     return loss / len(x), None if right is None else right / len(x)
 

@@ -635,6 +635,20 @@ def test_several_outputs_in_a_model():
     history = fit(model, SGD(model.parameters(), .01), (x, y), 30, progress=False)
     assert history.train_loss[-1] < history.train_loss[0]
 
+def test_several_outputs_that_the_loss_gets():
+    class Both(Mse):
+        def forward(self, pair, targ): return mse(pair[0], targ) + pair[1].pow(2).mean()
+        def bwd(self, out, pair, targ):
+            mse_grad(pair[0], targ, out)
+            pair[1].g = upstream(out) * 2 * pair[1] / pair[1].numel()
+    model = Model([lin_of(4, 5), Split(torch.randn(2))], Both())
+    x, y = torch.randn(6, 4), torch.randn(6, 2)
+    check_grads(model, x, y)
+    history = fit(model, SGD(model.parameters(), .01), (x, y), 2, (x, y), progress=False)
+    assert_close(history.valid_loss[-1], model.eval().forward(x, y).item())
+    assert history.valid_acc == [None, None]
+    with pytest.raises(ValueError, match='have no classes'): accuracy(model, (x, y))
+
 def test_several_outputs_that_are_changed_on_the_way():
     model = splitting()
     model(torch.randn(6, 4), torch.randn(6, 3))

@@ -159,6 +159,17 @@ def test_layers_in_one_place_each():
     model.backward(input_grad=True)
     for g, p in zip(got, [x, *model.parameters()], strict=True): assert_close(g, p.g, **EXACT)
 
+def test_a_layer_made_of_layers():
+    block, x, up = Block(6, 2), double(2, 3, 6), double(2, 3, 6)
+    for p in block.parameters(): p.data = double(*p.shape)
+    X = Var(x)
+    (record(block, X, back=block.bwd) + X).backward(up)
+    got = [X.g, *[p.g for p in block.parameters()]]
+    block(x).g = up
+    block.backward()
+    for g, want in zip(got, [x.g + up, *[p.g for p in block.parameters()]], strict=True):
+        assert_close(g, want, **EXACT)
+
 def around(*layers):
     class Around(Module):
         def __init__(self): self.layers = layers
