@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from backprop_nb.clinic import RangeError
 from backprop_nb.gradcheck import _is_float, _names
-from backprop_nb.search import Code, one_change, text_of
+from backprop_nb.search import Code, code_of, one_change, text_of
 
 # %% ../nbs/checker.ipynb #text
 _TEXTS,EXERCISES = {},{}    # by name
@@ -98,7 +98,7 @@ def instead(f:Callable, # a solution: a function, or a class
     body = tree.body[0].body
     end = len(body) - isinstance(body[-1], ast.Return)
     body[end:end] = new.lines
-    space = {**vars(inspect.getmodule(f))}
+    space = {**code_of(f).space}
     exec(compile(ast.fix_missing_locations(tree), f'<{f.__name__}, {lines}>', 'exec'), space)
     return space[f.__name__]
 
@@ -603,7 +603,7 @@ def _searched(ex, answer, cases, say):
     gots,right = dict(cases), [k for k,got in cases if _agree(ex, got, _want(ex, k))]
     order = sorted(range(len(ex.sizes)), key=right.__contains__)     # where it is wrong comes first
     f = ex.solution
-    solution = Code(_source(f), f.__name__, vars(inspect.getmodule(f)))
+    solution = Code(_source(f), f.__name__, code_of(f).space)
     def mends(f): return all(_agree(ex, ex.numbers(f, k), _want(ex, k)) for k in order)
     def gives(f): return all(_agree(ex, ex.numbers(f, k), gots[k]) for k in order if k in gots)
     said = one_change(answer, solution, mends, gives if gots else None, say)

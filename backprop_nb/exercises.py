@@ -163,7 +163,7 @@ def check(name:str, # of the exercise, such as '04.1'
 def hint(name:str, # of the exercise, such as '04.1'
         )->None:
     "Print the next hint; after the last one, that one again. Raises as `diagnose` does."
-    hints = _find(name).hints
+    if not (hints := _find(name).hints): return _say(f'{name} has no hints')
     k = _given[name] = min(_given.get(name, 0) + 1, len(hints))
     _say(f'{name} hint {k} of {len(hints)}: {hints[k - 1]}')
 

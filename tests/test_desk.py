@@ -1,12 +1,14 @@
 """The desk: `check` and `progress` go on whatever they find, nothing is lost, and one line says
 what happened; the commands end well."""
-import json, os, re, signal, subprocess, sys, time
+import json, os, re, runpy, signal, subprocess, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 import nbformat, pytest
-import slips
+import course, slips
 from run_course import ROOT
 from backprop_nb import exercises
-from backprop_nb.exercises import _borrowed, check, keep_progress, progress
+from backprop_nb.checker import _TEXTS, EXERCISES
+from backprop_nb.exercises import _borrowed, check, hint, keep_progress, passes, progress
 
 ALL = slips.load()
 NAME, DAY = '04.2', '2026-01-02'
@@ -191,6 +193,22 @@ def test_all_done(place, capsys):
     place.write_text(json.dumps(dict.fromkeys(ALL, DAY)))
     progress()
     assert lines(capsys)[-1] == f'{len(ALL)} of {len(ALL)} done'
+
+# ---- a teacher's file
+
+def test_a_file_of_exercises_that_is_run(place, capsys, monkeypatch):
+    "No module has its name, and it may have no hints: its rows are named all the same."
+    for of in EXERCISES, _TEXTS: monkeypatch.setitem(of, 'A.1', SimpleNamespace())  # goes again
+    page = '\n'.join(course.Notebook(ROOT/'nbs'/'teachers.ipynb').markdown)
+    code, = re.findall(r'# mine.py\n(.*?)```', page, re.S)
+    place.with_name('mine.py').write_text(re.sub(r'\*\*Hints.*?which\?\n', '', code, flags=re.S))
+    mine = runpy.run_path(str(place.with_name('mine.py')))
+    passes('A.1', mine['two_slopes_grad'])
+    check('A.1', lambda inp, out: setattr(inp, 'g', 7.31 * out.g + inp))
+    hint('A.1')
+    said = lines(capsys)
+    assert said[0].endswith('wrong lines named: 1') and 'no slip that I know' in said[1]
+    assert said[-1] == 'A.1 has no hints'
 
 # ---- a cell that is handed in runs alone
 
