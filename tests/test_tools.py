@@ -185,3 +185,31 @@ def test_a_chapter_says_what_it_is():
     assert not any(block.startswith(course.LETTERS) for block in nb.formulas)
     assert nb.minutes > 0 and nb.exercises > 0 and not nb.command
     assert course.Notebook(ROOT/'nbs'/'demo.ipynb').command
+
+def test_exercises_are_no_part_of_the_lesson():
+    for nb in course.chapters(): assert not re.search(r"^check\(", '\n'.join(
+        c.source for c in nb.lesson if c.cell_type == 'code'), re.M)
+
+@pytest.mark.parametrize('line', ['Difficulty 4 of 3, 8 minutes', 'Difficulty 2 of 3: 8 minutes',
+                                  'difficulty 2 of 3, 8 minutes', 'Difficulty 2 of 3, 8 to 9 '])
+def test_no_exercise_is_lost_from_the_minutes(tmp_path, line):
+    path = tmp_path/'04_relu.ipynb'
+    text = (ROOT/'nbs'/path.name).read_text(encoding='utf-8')
+    path.write_text(text.replace('Difficulty 2 of 3, 8 minutes', line), encoding='utf-8')
+    with pytest.raises(ValueError, match=r'04_relu: below the heading of 04\.3 '):
+        print(course.Notebook(path).exercises)
+
+ASKED = '### {}.1 Title\n\n*Difficulty 1 of 3, 5 minutes.* Why?'
+
+@pytest.mark.parametrize('names, codes, texts', [
+    (('20_a', '20_b'), ('1', '2'), ('', '')),
+    (('20_a', 'b'), 2 * ['#| default_exp a'], ('', '')),
+    (('answers_20_a', 'answers_21_b'), 2 * ['#| default_exp answers.a'], ('', '')),
+    (('20_a', '21_b'), ('1', '2'), 2 * [ASKED.format(20)])])
+def test_two_of_a_kind_are_refused(project, names, codes, texts):
+    "Two chapters with one number, notebooks with one module, exercises with one number."
+    for name, code, text in zip(names, codes, texts):
+        cells = [new_markdown_cell('# T\n> S'), new_code_cell(code), new_markdown_cell(text)]
+        nbformat.write(new_notebook(cells=cells), project/'nbs'/f'{name}.ipynb')
+    with pytest.raises(ValueError, match=f'{names[0]} and {names[1]} both have '):
+        sync.wanted(project)

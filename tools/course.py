@@ -7,7 +7,7 @@ from nbformat.v4 import new_markdown_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = re.compile(r'# (?P<title>.*)\n> (?P<summary>.*)')
-DIFFICULTY = re.compile(r'^\*Difficulty [123] of 3, (\d+) minutes', re.M)
+EXERCISE = re.compile(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty ([123]) of 3, (\d+) minutes', re.M)
 
 class Notebook:
     "A notebook of the course."
@@ -54,7 +54,7 @@ class Notebook:
     @property
     def lesson(self):
         "The cells before the exercises."
-        at = [i for i, c in enumerate(self.cells) if c.source.startswith('## Your turn')]
+        at = [i for i, c in enumerate(self.cells) if re.search('^## Your turn', c.source, re.M)]
         return self.cells[:at[0]] if at else self.cells
     @property
     def minutes(self):
@@ -63,9 +63,18 @@ class Notebook:
         code = [c for c in self.lesson if c.cell_type == 'code' and not summary(c.source)]
         return 5 * round((words/150 + len(code)/2) / 5)
     @property
+    def asked(self):
+        "Its exercises: (number, title, difficulty, minutes)."
+        text = '\n\n'.join(self.markdown)
+        found = EXERCISE.findall(text)
+        if lacks := {*re.findall(r'^### (\d\d\.\d) ', text, re.M)} - {n for n, *_ in found}:
+            raise ValueError(f'{self.name}: below the heading of {", ".join(sorted(lacks))} a line '
+                             'has to begin "*Difficulty 2 of 3, 10 minutes"')
+        return found
+    @property
     def exercises(self):
         "Minutes of the exercises."
-        return sum(map(int, DIFFICULTY.findall('\n'.join(self.markdown))))
+        return sum(int(minutes) for *_, minutes in self.asked)
     @property
     def in_short(self):
         "The blocks of Markdown below the heading `In short`; links lead into the notebook."
@@ -97,8 +106,6 @@ def letters(root=ROOT) -> str:
     return '\n'.join([head, line, *[f'| [{nb.number}]({nb.name}.ipynb#in-short) {row}'
                                     for nb in chapters(root) for row in nb.letters]])
 
-EXERCISE = re.compile(r'^### (\d\d\.\d) (.*)\n\n\*Difficulty (\d) of 3, (\d+) minutes', re.M)
-
 def slug(title) -> str:
     "The anchor of a heading, as GitHub and the site have it."
     return re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
@@ -107,9 +114,9 @@ def exercises(mark, root=ROOT) -> str:
     "All exercises, a table for each chapter; `mark(number)` goes into the first column."
     tables = []
     for nb in chapters(root):
-        found = EXERCISE.findall('\n\n'.join(nb.markdown))
         def link(name): return f'[{name}]({nb.name}.ipynb#{slug(name)})'
-        rows = [(mark(n), link(f'{n} {title}'), f'{hard} of 3', t) for n, title, hard, t in found]
+        rows = [(mark(n), link(f'{n} {title}'), f'{hard} of 3', t)
+                for n, title, hard, t in nb.asked]
         tables += [f'## {nb.number} {nb.short}',
                    table(('done', 'exercise', 'difficulty', 'minutes'), *rows),
                    f'[Answers to chapter {nb.number}](answers_{nb.name}.ipynb)']
@@ -126,6 +133,16 @@ def notebooks(root=ROOT) -> list:
     return [Notebook(p) for p in sorted((Path(root)/'nbs').glob('*.ipynb'))]
 
 def chapters(root=ROOT) -> list: return [nb for nb in notebooks(root) if nb.number]
+
+def distinct(root=ROOT):
+    "Raise `ValueError` where two notebooks have a number, a module or an exercise in common."
+    seen = {}
+    for nb in notebooks(root):
+        modules = re.findall(r'^#\| *default_exp +(\S+)', '\n'.join(nb.code), re.M)
+        for what in [*filter(None, [nb.number]), *modules, *(n for n, *_ in nb.asked)]:
+            if what in seen:
+                raise ValueError(f'{seen[what]} and {nb.name} both have {what}; want one each')
+            seen[what] = nb.name
 
 def linked(nb): return f'[{nb.number} {nb.short}]({nb.name}.ipynb)'
 

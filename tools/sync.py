@@ -11,7 +11,7 @@ import posixpath, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 import nbformat
-from course import book, made, summary, tables
+from course import book, distinct, made, summary, tables
 from nbconvert import MarkdownExporter
 from traitlets.config import Config
 
@@ -121,6 +121,7 @@ def readme(nb, cfg) -> dict:
 def wanted(root=ROOT) -> dict:
     "What each file that follows settings.ini or the index should hold; None for a stale picture."
     root, cfg = Path(root), settings(root)
+    distinct(root)
     nbs = root/cfg['nbs_path']
     linking = [*sorted(nbs.glob('*.ipynb')), *(root/name for name in LINKING)]
     files = {p: relink(p.read_text(encoding='utf-8'), p.stem, cfg) for p in linking if p.exists()}
