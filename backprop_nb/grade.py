@@ -6,8 +6,9 @@
 __all__ = ['slides', 'exercise_cells', 'grade']
 
 # %% ../nbs/teachers.ipynb #b9b9ecf4
-import argparse, csv, ctypes, functools, gc, importlib.util, inspect, io, json, linecache, os
-import queue, re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time, types
+import argparse, csv, ctypes, functools, gc, html, importlib.util, inspect, io, json, linecache
+import os, queue, re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time
+import types
 from contextlib import suppress
 from copy import deepcopy
 from importlib.resources import files
@@ -29,7 +30,7 @@ _LOOK = '''
 :root { --jp-content-font-size1: 28px; --jp-code-font-size: 20px }
 .jp-InputPrompt, .jp-OutputPrompt { display: none }
 .jp-Cell { padding: 0 5px !important }
-.jp-RenderedImage img { width: 100%; max-height: 440px; object-fit: contain }
+.jp-OutputArea-output img { width: 100%; max-height: 440px; object-fit: contain }
 .reveal h1 { font-size: 64px }
 .reveal table { table-layout: fixed; width: 100%; font-size: 22px }
 .reveal .slide-number { right: auto; left: 8px }
@@ -49,23 +50,22 @@ def _markdown_pieces(cell):
         begins = k == 0 or piece.startswith('##')
         yield cell, 'slide' if piece.startswith('## ') else 'subslide' if begins else '-', piece, []
 
-def _code_pieces(cell, told):
+def _code_pieces(cell):
     "The code of a cell, if it is open, and what it gives, which comes at the next key."
     code = re.sub(r'^#\|.*\n?', '', cell['source'], flags=re.M)
     if re.fullmatch(r'((from|import) .*\n?)+', code): return
     folded = re.search(r'^#\| *(fold|hide)', cell['source'], re.M)
     if not folded: yield cell, '-', code, []
-    if told and cell['outputs']: yield cell, '-' if folded else 'fragment', '', cell['outputs']
+    asks = re.search(r'^check\(', code, re.M)           # its verdict is not for the class
+    if cell['outputs'] and not asks: yield cell, '-' if folded else 'fragment', '', cell['outputs']
 
 # %% ../nbs/teachers.ipynb #slides-pieces
 def _slide_pieces(cells):
     "Pieces of a chapter from its first section to its last exercise: (cell, kind, text, outputs)."
     starts = [k for k,c in enumerate(cells) if re.search('^## ', c['source'], re.M)] or [0]
     ends = [k for k,c in enumerate(cells) if c['source'].startswith('progress(')]
-    told = True                                         # until the exercises
     for c in cells[starts[0]:(ends or [None])[0]]:
-        told = told and not re.search('^## Your turn', c['source'], re.M)
-        yield from _markdown_pieces(c) if c['cell_type'] == 'markdown' else _code_pieces(c, told)
+        yield from _markdown_pieces(c) if c['cell_type'] == 'markdown' else _code_pieces(c)
 
 # %% ../nbs/teachers.ipynb #slides-height
 def _height(cell, text, outputs):
@@ -78,9 +78,21 @@ def _height(cell, text, outputs):
     if text.startswith('$$'): return 4 + 3 * text.count(r'\\')
     return 1.5 + 1.5 * sum(1 + len(line)//80 for line in text.split('\n'))
 
+# %% ../nbs/teachers.ipynb #slides-slide
+def _with_words(output, cell):
+    "A picture with the words of `fig-alt` for those who cannot see it; another output as it is."
+    png = output.get('data', {}).get('image/png')
+    words = re.search(r'^#\| *fig-alt: *(.+)', cell['source'], re.M)
+    if not png or not words: return output
+    output,size = deepcopy(output),output['metadata'].get('image/png', {})
+    says = size | dict(alt=words[1], src=f'data:image/png;base64,{png}')
+    says = ' '.join(f'{k}="{html.escape(f"{x}")}"' for k,x in says.items())
+    output['data'] = {'text/html': f'<img {says}>'}
+    return output
+
 def _slide(cell, kind, text, outputs, part):
     "A cell with a piece, and the notes from which nbconvert makes slides."
-    cell = deepcopy(cell)
+    outputs,cell = [_with_words(o, cell) for o in outputs],deepcopy(cell)
     cell['source'] = text
     data = dict(part=part) if part and kind == 'subslide' else {}
     cell['metadata'] = dict(slideshow=dict(slide_type=kind, data=data),
@@ -93,17 +105,17 @@ def slides(nb, # a chapter, as nbconvert has read it
            resources, # what nbconvert knows about the page
           )->tuple: # both, ready for slides
     "For nbconvert: a slide for each claim of a chapter, each output a step of its own, no answers."
-    first,part,bare,used = nb['cells'][0],'',False,0
+    first,part,bare,asked,used = nb['cells'][0],'',False,False,0
     title = re.sub(r'^(\[!\[|Builds on|About ).*\n?', '', first['source'], flags=re.M).strip()
     made = [_slide(first, 'slide', title + _LOOK, [], '')]
     for c,kind,text,outputs in _slide_pieces(nb['cells'][1:]):
         height = _height(c, text, outputs)
         if kind != 'slide':                             # a heading is not left alone
             kind = '-' if bare and kind == 'subslide' else kind
-            full = used + height > 26 and part != 'Your turn'   # an exercise stays on one slide
-            if full and not bare: kind = 'subslide'
+            if text[:1] == '#': asked = re.match(r'### \w+\.\d+ ', text)   # it stays on one slide
+            if used + height > 26 and not bare and not asked: kind = 'subslide'
         used = height + (0 if kind in ('slide', 'subslide') else used)
-        if kind == 'slide': part = text.strip('# `')
+        if kind == 'slide': part,asked = text.strip('# `'),False
         made.append(_slide(c, kind, text, outputs, part))
         bare = text.startswith('#') and c['cell_type'] == 'markdown'
     for k,c in enumerate(made): c['id'] = f'{k}'

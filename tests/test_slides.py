@@ -2,6 +2,8 @@
 import copy, re, shlex, shutil, subprocess, sys
 from html.parser import HTMLParser
 import course, nbformat, pytest
+from bs4 import BeautifulSoup
+from nbconvert import SlidesExporter
 from run_course import ROOT
 from backprop_nb.grade import slides
 
@@ -96,6 +98,27 @@ def test_no_piece_of_a_chapter_is_lost(nb):
              if re.fullmatch('##+ .*', c.source) and kind.endswith('slide')]
     assert not alone
     nbformat.validate(made)
+
+def pieces(nb):
+    made, _ = slides(copy.deepcopy(nb), dict(reveal={}))
+    return [(c.metadata.slideshow.slide_type, c.source, c.get('outputs', [])) for c in made.cells]
+
+def test_exercises_in_a_language_of_their_own(chapter):
+    "By whatever name they go: a question and its stub on one slide, without what `check` gives."
+    nb = nbformat.read(chapter.path, as_version=4)
+    ours = pieces(nb)
+    for c in nb.cells: c.source = c.source.replace('## Your turn', '## Aufgaben')
+    theirs = pieces(nb)
+    assert ours != theirs == [
+        (kind, text.replace('Your turn', 'Aufgaben'), out) for kind, text, out in ours]
+
+def test_pictures_keep_their_words(chapter):
+    nb = nbformat.read(chapter.path, as_version=4)
+    for c in nb.cells: c.source = c.source.replace('fig-alt: Left', 'fig-alt: "Left" <b>')
+    told = re.findall('^#[|] fig-alt: (.*)', '\n'.join(c.source for c in nb.cells), re.M)
+    page, _ = SlidesExporter(preprocessors=[slides]).from_notebook_node(nb)
+    said = [img['alt'] for img in BeautifulSoup(page, 'html.parser').select('img')]
+    assert len(told) == 2 and [x for x in said if x in told] == told
 
 def test_any_notebook_makes_slides():
     cells = [nbformat.v4.new_markdown_cell('Words'), nbformat.v4.new_code_cell('f(x)')]
