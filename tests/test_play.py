@@ -206,7 +206,8 @@ def test_the_slider_moves_what_is_chosen(page):
         value = get(start(page), name)
         assert float(slider.input_value()) == value
         for _ in range(2): slider.press('ArrowRight')
-        assert number(slider.get_attribute('aria-valuetext')) == round(value + .2, 1)
+        says, gradient = slider.get_attribute('aria-valuetext').split(', gradient ')
+        assert number(says) == round(value + .2, 1) and gradient == text(page, 'grad')
         assert near(text(page, 'value'), value + .2)
     assert_shows(page, put(put(start(page), 'b2', .4), 'x[1]', -.8))
 

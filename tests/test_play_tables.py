@@ -160,6 +160,17 @@ def test_shows_the_right_numbers(opened, name):
     page.click('#play-reset')
     assert_shows(page, name, page.evaluate('play.START'))
 
+@pytest.mark.parametrize('name', TEXTS)
+def test_what_is_heard(opened, name):
+    "The loss after a press; both numbers at the slider have a name, and each place has its own."
+    page = opened(name)
+    page.click('#play-random')
+    said = page.get_by_role('status').all_inner_texts()
+    assert text(page, 'loss') in said and text(page, 'grad') in said
+    for what in 'value', 'gradient':
+        assert page.locator(f'#play .wiggle output[aria-label="its {what}"]').count() == 1
+    assert page.get_by_role('region', name='Written out').count() == 1
+
 FIELDS = {'attention': ['q[2,0]', 'k[0,1]', 'v[3,1]', 'out.g[1,0]'],
           'conv': ['x[0,5]', 'w[2,0]', 'b', 'out.g[3,1]']}
 

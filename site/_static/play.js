@@ -237,8 +237,10 @@ function showGraph(values, g, list) {
     box.classList.toggle('closed', shut)
     box.classList.toggle('on', n === chosen)
     box.classList.toggle('lit', n === lit)
-    if (!(n in OPS)) change(box, {'aria-valuenow': inside(get(values, n)), 'aria-valuetext':
-      `${num(get(values, n))}, gradient ${arrived(n, list, g).replace('?', 'not known yet')}`})
+    if (n in OPS) continue
+    const says = `${num(get(values, n))}, gradient ${arrived(n, list, g).replace('?', 'not known yet')}`
+    change(box, {'aria-valuenow': inside(get(values, n)), 'aria-valuetext': says})
+    if (n === chosen) change($('slider'), {'aria-valuetext': says})
   }
 }
 
@@ -252,7 +254,6 @@ function showStrip(list, g) {
   const value = get(net, chosen)
   $('choose').value = chosen
   $('slider').value = value
-  $('slider').setAttribute('aria-valuetext', num(value))
   $('value').textContent = num(value)
   $('grad').textContent = arrived(chosen, list, g)
 }

@@ -46,11 +46,11 @@ const name = (key, i, j, table) => table.length * table[0].length > 1 ? `${key}[
 
 const WIGGLE = `<div class="wiggle"><span id="play-name"></span>
     <input type="range" id="play-wiggle" min="-3" max="3" step="0.1">
-    <output id="play-value" class="value" for="play-wiggle"></output>
-    <output id="play-grad" class="grad" for="play-wiggle"></output></div>`
+    <output id="play-value" class="value" for="play-wiggle" aria-live="off" aria-label="its value"></output>
+    <output id="play-grad" class="grad" for="play-wiggle" aria-label="its gradient"></output></div>`
 const PROOF = `<div class="proof">
     <section aria-labelledby="play-h-sum"><h2 id="play-h-sum">Written out</h2>
-      <div class="terms" tabindex="0" role="region" aria-labelledby="play-h-sum">
+      <div class="terms" tabindex="0" role="group" aria-labelledby="play-h-sum">
         <table id="play-terms"></table></div>
       <p id="play-note"></p></section>
     <section aria-labelledby="play-h-slope"><h2 id="play-h-slope">The finite difference</h2>
