@@ -19,6 +19,7 @@ extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'sphinx_cop
 # the saved outputs are shown, nothing is run
 nb_execution_mode, nb_merge_streams, nb_render_markdown_format = 'off', True, 'myst'
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence']
+copybutton_selector = ':not(.output) > .highlight > pre'
 myst_dmath_double_inline, myst_heading_anchors = True, 3
 
 autodoc_member_order, autodoc_typehints_format, add_module_names = 'bysource', 'short', False

@@ -92,7 +92,7 @@ def network_map(
         drawn, width, height = draw(rows, lit, pages)
         svgs.append(f'<svg class="{draw.__name__}" viewBox="0 0 {width:.0f} {height}" role="group" '
                     f'aria-label="{title}" style="max-width: {1.1*width:.0f}px">'
-                    f'<title>{title}</title>{"".join(drawn)}</svg>')
+                    f'{"".join(drawn)}</svg>')
     # what is a headerlink does not show up in the results of a search
     whole = ' whole' * (lit == set(names))
     return f'<div class="network-map headerlink{whole}">{"".join(svgs)}</div>'

@@ -78,8 +78,9 @@ def roomy(source) -> str:
 
 def done(key, words='done') -> str:
     "A box to tick; the browser keeps what is ticked, by its key (course.js)."
-    return (f'<label class="done"><input type="checkbox" data-done="{key}" disabled> '
-            f'{words}</label>')
+    name = f"{'exercise' if '.' in key else 'chapter'} {key} done"
+    return (f'<label class="done"><input type="checkbox" data-done="{key}" aria-label="{name}" '
+            f'disabled> {words}</label>')
 
 def buttons(name, colab) -> str:
     "Links that run and fetch the notebook, in the place of the badge; a chapter has a mark."

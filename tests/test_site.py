@@ -265,6 +265,7 @@ def test_page(tab, address, name): assert troubles(tab, f'{address}/{name}.html'
 def test_contrast_of_code(tab, address, scheme):
     tab.emulate_media(color_scheme=scheme)
     visit(tab, f'{address}/03_mse.html')
+    tab.add_style_tag(content='* { transition: none !important }')  # colours change at once
     assert audit(tab, ['color-contrast', 'scrollable-region-focusable']) == []
 
 def test_wrong_tex_is_seen(tab, address, site):
@@ -370,6 +371,46 @@ def test_answers_unfold_one_by_one(tab, address):
     assert folds.nth(1).locator('div.highlight').first.is_visible()
     assert not folds.nth(3).locator('div.highlight').first.is_visible()
 
+def heard(tab) -> list:
+    "(role, name, description) of all that a screen reader comes to."
+    nodes = tab.context.new_cdp_session(tab).send('Accessibility.getFullAXTree')['nodes']
+    return [tuple(n.get(k, {}).get('value', '') for k in ('role', 'name', 'description'))
+            for n in nodes if not n['ignored']]
+
+def test_what_is_heard(tab, address):
+    """A fold says what it folds, a box what it is for, an output that it is one, each formula
+    itself; nothing is said twice."""
+    visit(tab, f'{address}/04_relu.html')
+    tab.locator('.copybtn').first.wait_for(state='attached')
+    said = heard(tab)
+    def names(of): return [name for role, name, _ in said if role == of]
+    folds, boxes = names('DisclosureTriangle'), names('checkbox')
+    assert len(folds) > 5 and {f.split()[0] for f in folds} == {'Show', 'Pages'}
+    assert [b for b in boxes if b.endswith(' done')] == boxes and len(set(boxes)) == len(boxes) - 1
+    assert {'chapter 04 done', 'exercise 04.2 done'} <= {*boxes}
+    assert names('StaticText').count('Output:') == tab.locator('.output').count() > 20
+    assert names('MathMLMath') and len(names('MathMLMath')) == tab.locator('mjx-container').count()
+    assert not [s for s in said if s[1] and s[1] == s[2]]
+    assert tab.locator('.output .copybtn').count() == 0  # no two stops for each cell
+    tab.goto(f'{address}/search.html?q=relu')
+    assert names('search') == [] and 'search' in [role for role, *_ in heard(tab)]
+    tab.goto(f'{address}/practice.html', wait_until='domcontentloaded')
+    assert tab.locator('.counted[role=status]').inner_text().endswith(' done')
+
+def test_without_javascript(chromium, address):
+    "A word on it, the colours of the light scheme, and nothing that does nothing."
+    phone = {'width': 390, 'height': 900}
+    context = chromium.new_context(viewport=phone, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f'{address}/04_relu.html')
+    assert 'JavaScript' in tab.locator('noscript p').inner_text()
+    assert tab.locator('html').get_attribute('data-theme') == 'light'
+    buttons = [b for b in tab.locator('button').all() if b.is_visible()]
+    assert buttons == [] and not tab.locator('label.done').first.is_visible()
+    tab.locator('details.hide summary').first.click()
+    assert tab.locator('details.hide pre').first.is_visible()
+    context.close()
+
 STOPS = "[...document.querySelectorAll('mjx-container')].filter(e => e.tabIndex >= 0)"
 SCROLL = f"{STOPS}.filter(e => e.scrollWidth > e.clientWidth).length"
 
@@ -448,6 +489,33 @@ def test_on_paper(tab, address):
     for gone in 'p.run', '.tell', '.bd-sidebar-primary', 'label.done':
         assert not tab.locator(gone).first.is_visible(), gone
     assert tab.locator('#check-it div.highlight').first.is_visible()
+
+FOLDED = "es => es.filter(e => !e.querySelector('pre').checkVisibility()).length"
+WRAPPED = """es => es.filter(e => !/.{101}/.test(e.innerText)).filter(e => {
+    e.style.setProperty('white-space', 'pre', 'important')
+    return e.scrollWidth > e.clientWidth }).length"""
+HANDED = "e => getComputedStyle(e, '::after').content"
+
+@pytest.mark.parametrize('width', [718, 740])
+def test_paper_shows_all(tab, address, width):
+    """On A4 and on Letter no table is cut, no line of code broken or shadowed, a fold is open and
+    has no words to press, and a link to elsewhere says where it leads."""
+    tab.set_viewport_size({'width': width, 'height': 1000})
+    visit(tab, f'{address}/09_softmax.html')
+    folds = tab.locator('details.hide')
+    assert folds.evaluate_all(FOLDED) == folds.count() > 2
+    tab.emulate_media(media='print')
+    assert tab.evaluate(OUTSIDE) == []
+    assert tab.eval_on_selector_all('.pst-scrollable-table-container', """es => es.filter(
+        e => e.scrollWidth > e.clientWidth || getComputedStyle(e).overflowX != 'visible'
+        ).length""") == 0
+    assert folds.evaluate_all(FOLDED) == 0 and not folds.locator('summary').first.is_visible()
+    assert tab.eval_on_selector_all('.bd-article pre', WRAPPED) == 0
+    for place in '.bd-article pre', 'mjx-container[display="true"]':
+        assert set(tab.eval_on_selector_all(place, """es => es.map(
+            e => getComputedStyle(e).backgroundImage)""")) == {'none'}
+    licence = tab.locator('.bd-article a.external').last
+    assert licence.evaluate(HANDED) == f'" ({licence.get_attribute("href")})"'
 
 def test_paper_is_light(tab, address):
     "On a dark screen, too, and afterwards the screen is as it was."

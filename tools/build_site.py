@@ -70,8 +70,8 @@ class Sections(HTMLParser):
     def inside(self, *names): return any(kinds & set(names) for _, kinds in self.open)
 
     def handle_data(self, data):
-        if not self.found or not self.inside('.bd-article') or self.inside('.headerlink', 'script'):
-            return
+        if not self.found or not self.inside('.bd-article') or self.inside(
+                '.headerlink', 'script', '.visually-hidden'): return
         k = 1 if self.inside(*HEAD) else 3 if self.inside(*NO_TEXT, '.output') else 2
         self.found[-1][k] += simple(data) if self.inside('.math') else data
 
@@ -102,13 +102,24 @@ ICONS = re.compile(r'<script defer src="[^"]*fontawesome\.js[^"]*"></script>')
 SPHINX = re.compile(r'<script src="(?:_static/(?:searchtools|language_data)|searchindex)\.js[^"]*">'
                     r'</script>\s*')
 OURS = ''.join(f'<script src="{n}.js"></script>' for n in ('search-index', '_static/search'))
-TOGGLE = '<summary><span class="toctree-toggle"'  # of the theme, without a name
 PICTURE = re.compile(r'<img (?=[^>]*_images/)')
+WORD = ('JavaScript draws the formulas; without it they stand as TeX. The search, the boxes to '
+        'tick and the pages to play with need it, too.')
+MENDED = [
+    # who listens hears a fold's own words, what a list is of, what is a search, what is printed
+    (r'<summary aria-label="Toggle hidden content">', r'<summary>'),
+    (r'>([^<]+)</a>(<details[^>]*>)<summary>(?=<span class="toctree-toggle")',
+     r'>\1</a>\2<summary aria-label="Pages below: \1">'),
+    (r'<form class="bd-search', r'<form role="search" class="bd-search'),
+    (r'<div class="output [^>]*>', r'\g<0><span class="visually-hidden">Output:</span>'),
+    # who has no JavaScript gets colours, nothing that would be pressed in vain, and a word
+    (r'data-theme="auto"', r'data-theme="light"'),
+    (r'\.pst-js-only {', r'.sidebar-toggle, .dropdown-launch-buttons, label.done, \g<0>'),
+    (r'<article class="bd-article">', rf'\g<0><noscript><p><em>{WORD}</em></p></noscript>')]
 
 def lighter(text) -> str:
     "A page without half a megabyte of icons (see course.css); pictures wait until they are near."
     text = SPHINX.sub('', ICONS.sub('', text))
-    text = text.replace(TOGGLE, f'<summary aria-label="The pages below">{TOGGLE[9:]}')
     first = PICTURE.search(text)
     at = first.end() if first else 0
     return text[:at] + PICTURE.sub('<img loading="lazy" ', text[at:])
@@ -129,6 +140,7 @@ def finish(site):
     cfg = settings()
     for p in site.glob('*.html'):
         text = lighter(p.read_text(encoding='utf-8'))
+        for old, new in MENDED: text = re.sub(old, new, text)
         if p.name == 'search.html': text = text.replace('</body>', f'{OURS}</body>')
         p.write_text(text, encoding='utf-8')
     (site/'search-index.js').write_text(search_index(site), encoding='utf-8')
