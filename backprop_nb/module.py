@@ -9,7 +9,6 @@ __all__ = ['Module', 'Relu', 'Lin', 'Mse', 'Model']
 import operator
 from collections import deque
 from contextlib import contextmanager
-from dis import get_instructions
 from torch import Tensor, nn
 from .clinic import (ArgumentError, DtypeError, MethodError, OrderError, ReuseError,
                                 ShapeError, UpstreamError)
@@ -80,8 +79,6 @@ def _lost(module):
     me,held = type(module).__name__, vars(module)
     taken = [n for n,v in held.items() if n in ('args', 'out') or n in dir(Module)
              and n not in _OURS and (isinstance(v, Module) or not callable(v))]
-    taken += [i.argval for i in get_instructions(getattr(type(module).forward, '__code__', ''))
-              if i.opname == 'STORE_ATTR' and i.argval in ('args', 'out')]     # by forward
     if taken: raise ArgumentError(f'{me}: the name {taken[0]} is taken by Module, want another one')
     for c in type(module).__mro__:
         for n,v in vars(c).items():
@@ -143,8 +140,9 @@ class _Watcher(_Holder):
     def _run(self, *args):
         if self._places is None: _use(self)
         self.args = self._noted = None              # nothing to go back from, should this fail
-        self.out = out = self.forward(*args)
-        self._then,self.args = _counted(out),args
+        last,out = self.out, self.forward(*args)
+        if self.args is not None or self.out is not last: _taken(self)
+        self.out,self._then,self.args = out, _counted(out), args
         return out
     def _note(self, *used):
         "Note these tensors, the parameters, and their versions; a change in place adds 1 to one."
@@ -158,8 +156,7 @@ class _Watcher(_Holder):
             if m._names is not None: m.args = m.out = m._noted = m._then = None
         for p in _learned_in(self) if gradients else (): p.g = None
     def __getstate__(self):                             # in a copy, counts and places are different
-        noted = self._noted and (*self._noted[:2], None)
-        return vars(self) | {'_places': None, '_noted': noted}
+        return vars(self) | {'_places': None, '_noted': self._noted and (*self._noted[:2], None)}
 
 # %% ../nbs/07_module.ipynb #4be17d65
 def _counted(t):
@@ -173,6 +170,12 @@ def _versions_of(tensors):
     if _compiling(): return [None] * len(tensors)
     try: return [t._version for t in tensors]
     except (AttributeError, RuntimeError): return [*map(_counted, tensors)]
+
+def _taken(module):
+    "Refuse a `forward` that sets what a module sets itself."
+    name,module.args = 'out' if module.args is None else 'args', None
+    raise ArgumentError(f'{type(module).__name__}: forward sets {name}, which Module does, too; '
+                        'want another name')
 
 # %% ../nbs/07_module.ipynb #4be17d66
 def _changed(module):

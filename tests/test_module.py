@@ -274,8 +274,11 @@ def test_what_forward_would_overwrite_is_refused():
     class Args(Same):
         def forward(self, inp): self.args, self.half = (inp.exp(),), inp / 2; return self.half
     for layer, name in (Out(), 'out'), (Args(), 'args'):
-        for use in (lambda: layer(torch.randn(2, 3)), lambda: Model([layer], Mse())):
-            with pytest.raises(TypeError, match=f'the name {name} is taken'): use()
+        x, model = torch.randn(2, 3), Model([layer], Mse())
+        for use in (lambda: layer(x), lambda: model(x, x)):
+            for _ in range(2):
+                with pytest.raises(TypeError, match=f'forward sets {name}, which'): use()
+            with pytest.raises(OrderError, match='backward before forward'): layer.backward()
 
 def test_objects_that_hold_no_tensors_are_held():
     layer = Same(how=SimpleNamespace(d=3, names=['a']), act=torch.tanh, kind=Lin, w=torch.ones(3))
