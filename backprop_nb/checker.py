@@ -471,7 +471,7 @@ def _said(stories):
     if len(said) == 2: return f'either {said[0]}; or {said[1]}'
     return said[0] if len(said) == 1 else ''
 
-def _near(ex, cases, names):
+def _rounded(ex, cases, names):
     "The story of numbers on paper that are rounded too far, if these may be."
     pairs = [(cases[0][1][n], _want(ex, 0)[n]) for n in names]
     near = all(_close(a, b, .05) and _rtol(ex, b) > 1e-6 for a,b in pairs)
@@ -483,7 +483,7 @@ def _explained(ex, cases, wrong):
     each = [(n,) for n in wrong if not _unwritten(cases[0][1][n])]
     for names in dict.fromkeys([(*wrong,), *each]):
         stories = (_stories(ex, cases, names, wrong) or _two_rows(ex, cases, names, wrong, end)
-                   or _near(ex, cases, names))
+                   or _rounded(ex, cases, names))
         stories = [x for x in stories if STILL not in (x[0], x[0][0])] or stories
         if not _said(stories): continue
         slips += stories[0]

@@ -23,7 +23,7 @@ def _convolution_on_paper():
     return dict(there=there, filters=back_filters, pictures=back_pictures, biases=biases, step=step)
 
 # %% ../../nbs/answers_18_cost.ipynb #b1800015
-_LAYERS = [*SIZES, dict(N=4, d=1, m=2)]     # in the last no batch is just not large enough
+_LAYERS = [*SIZES, dict(N=4, d=1, m=2)]     # with the last, `rest` is 0
 
 @Function('18.2', lambda N, d, m: (16*d, 8*m, 2*N, 2 + 2*(m % 2)), _LAYERS)
 def _batch_needed(d, m, balance, size):

@@ -59,7 +59,7 @@ def _passed(tape, g):
     return {n: g.get(n, 0.) + x for n,x in arrived.items()}
 
 # %% ../../nbs/answers_17_tape.ipynb #b1700032
-@Function('17.4', _some_tape, [*SIZES, dict(N=1, d=4, m=3)])     # in the last it is the first
+@Function('17.4', _some_tape, [*SIZES, dict(N=1, d=4, m=3)])     # the last is a first pass
 def _walk(tape, g):
     last = tape[-1][0]
     arrived = {last: 1.}
