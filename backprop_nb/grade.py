@@ -6,9 +6,9 @@
 __all__ = ['slides', 'exercise_cells', 'grade']
 
 # %% ../nbs/teachers.ipynb #b9b9ecf4
-import argparse, csv, ctypes, functools, gc, html, importlib.util, inspect, io, json, linecache
-import os, queue, re, select, shutil, signal, stat, subprocess, sys, tempfile, threading, time
-import types
+import argparse, ast, asyncio, csv, ctypes, functools, gc, html, importlib.util, inspect, io, json
+import linecache, os, queue, re, select, shutil, signal, stat, subprocess, sys, tempfile
+import threading, time, types
 from contextlib import suppress
 from copy import deepcopy
 from importlib.resources import files
@@ -137,6 +137,7 @@ def _text(path):
         if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
             raise ValueError('it is not a plain file')
         text = f.read(_MOST + 1)
+    if text[:4] == b'PK\3\4': raise ValueError('it is a zip archive; unpack it')
     if len(text) > _MOST: raise ValueError(f'it has more than {_MOST >> 20} MB')
     return text.decode('utf-8-sig')
 
@@ -155,7 +156,8 @@ def _code(path):
 
 def _mentioned(code):
     "The exercises whose names are in quotes in a cell."
-    return [n for n in EXERCISES if f"'{n}'" in code or f'"{n}"' in code]
+    code = re.sub('["‘’“”„]', "'", code)               # a word processor's, too
+    return [n for n in EXERCISES if f"'{n}'" in code]
 
 def _asks(code): return bool(re.search(r'\bcheck\b', code) or _mentioned(code))
 
@@ -241,7 +243,7 @@ def _fence(folder, secret):
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     def outside(p): return not isinstance(p, int) and not real(fsdecode(p)).startswith(folder)
     def secretly(p):
-        with suppress(OSError, ValueError): return p.endswith('.ipynb') or stat(p)[1:3] in hidden
+        with suppress(OSError, ValueError): return '.ipynb' in p or stat(p)[1:3] in hidden
     def hook(event, args):
         bad = event in _STARTS
         if event in _CHANGES: bad = outside(args[0]) or event == 'os.rename' and outside(args[1])
@@ -396,14 +398,17 @@ def _run_cell(code, skip, send):
     "Run a cell if its code has `check` or an exercise in it; `send` gets what it hands in."
     _stand_ins(skip, send)
     space = _space() | {'display': lambda *args, **kwargs: None}
-    def compiled(text): return compile(_as_python(text), 'cell', 'exec', dont_inherit=True)
-    shell = _Shell(lambda text: exec(compiled(text), space))
+    awaits = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT            # as in Jupyter
+    def compiled(text): return compile(_as_python(text), 'cell', 'exec', awaits, True)
+    def run(code):
+        if inspect.iscoroutine(made := eval(code, space)): asyncio.run(made)
+    shell = _Shell(lambda text: run(compiled(text)))
     space['get_ipython'] = lambda: shell
     with suppress(ImportError): import IPython; IPython.get_ipython = space['get_ipython']
     try:
         code = compiled(code)
         asks = re.compile('|'.join([r'\bcheck\b', *map(re.escape, EXERCISES)])).search
-        if any(map(asks, _names_in(code))): exec(code, space)
+        if any(map(asks, _names_in(code))): run(code)
     except BaseException as e: return send('end', _kind_and_text(e))
     send('end', None)
 
@@ -720,7 +725,8 @@ def _files(path):
     "{path: name to show} of the notebooks."
     if not path.is_dir(): return {path: _clean(path.name)} if os.path.lexists(path) else {}
     found = [Path(folder, f) for folder,_,files in os.walk(path) for f in files
-             if f.lower().endswith('.ipynb') and '.ipynb_checkpoints' not in Path(folder).parts]
+             if re.search(r'\.(ipynb(\.txt|\.json)?|zip)$', f.lower()) and f[:2] != '._'  # of a Mac
+             and '.ipynb_checkpoints' not in Path(folder).parts]
     return {p: _clean(p.relative_to(path).as_posix()) for p in sorted(found)}
 
 # %% ../nbs/teachers.ipynb #edbcf59b
@@ -745,7 +751,9 @@ def _read_all(files):
     books,graded = {},{}
     for p in files:
         try: books[p] = _code(p)
-        except FileError as e: graded[p] = {'': Verdict('', 'unread', (), e.args[0])}
+        except FileError as e:
+            said = e.args[0].replace(_clean(p.name), files[p], 1)    # with its folder
+            graded[p] = {'': Verdict('', 'unread', (), said)}
     return books, graded
 
 # %% ../nbs/teachers.ipynb #b956d99c

@@ -1,5 +1,5 @@
 "A folder of notebooks is graded: each costs its own row, none can fake a row or touch another's."
-import csv, json, os, re, signal, subprocess, sys, time
+import csv, json, os, re, signal, subprocess, sys, time, zipfile
 from pathlib import Path
 import course, pytest, slips
 from run_course import ROOT
@@ -44,6 +44,8 @@ CELLS = {  # name of the notebook -> its cell (or cells), state, and a part of w
                'assert (7\n    % 4) == 3 and (1\n    != 2)\nx = 7 \\\n  % 4\n' + CHECK, 'done', ''),
     'display': (f'{F}display(f)\nget_ipython().run_line_magic("precision", "3")\n{CHECK}',
                 'done', ''),
+    'awaits': ('import asyncio\nawait asyncio.sleep(0)\n' + RIGHT, 'done', ''),
+    'timed await': ('import asyncio\n%time await asyncio.sleep(0)\n' + RIGHT, 'done', ''),
     'last counts': ([STUB.format('...'), RIGHT], 'done', ''),
     # not right
     'open': (STUB.format('inp.g = ...'), 'not written yet', ''),
@@ -51,6 +53,7 @@ CELLS = {  # name of the notebook -> its cell (or cells), state, and a part of w
     'sign': (STUB.format('inp.g = -out.g * torch.where(inp > 0, 1., slope)'), 'not yet', 'sign'),
     'undefined': (STUB.format('inp.g = out.g * nothing'), 'not yet', 'NameError'),
     'syntax': ('a = = 1\n' + RIGHT, 'raises', 'SyntaxError'),
+    'curly': (RIGHT.replace("'04.2'", '‘04.2’'), 'raises', 'SyntaxError: invalid character'),
     'another cell': (['def mask(x): return x > 0', F.replace('inp > 0', 'mask(inp)') + CHECK],
                      'not yet', 'has to run alone'),
     'check elsewhere': (['from backprop_nb.exercises import check as c', F + f"c('{NAME}', f)"],
@@ -333,6 +336,18 @@ def test_a_single_file_and_a_mistyped_name(tmp_path):
     assert ran.stderr == '1 of 1  x.ipynb: 04.2 done, 04.9 no such exercise\n'
     assert (tmp_path/'a.csv').read_text('utf-8-sig') == 'notebook,done,04.2\nx.ipynb,1,done\n'
     assert ran.returncode == 0
+
+def test_what_is_unread_is_named_with_its_folder(tmp_path):
+    "A zip that is still packed; but not what a Mac packs beside a file. A longer ending is read."
+    for name in 'ann', 'bo', '__MACOSX': (tmp_path/name).mkdir()
+    (tmp_path/'ann'/'04_relu.ipynb').write_text('{')
+    with zipfile.ZipFile(tmp_path/'bo'/'work.ZIP', 'w') as f: f.writestr('04_relu.ipynb', RIGHT)
+    (tmp_path/'__MACOSX'/'._04_relu.ipynb').write_bytes(b'\0\5\26\7')
+    written(tmp_path/'cy.ipynb.txt', RIGHT)
+    said = run(tmp_path, '.').stdout.splitlines()
+    assert [x.split()[-1] for x in said[1:4]] == ['unread', 'unread', '1']
+    assert said[4].startswith('grade: ann/04_relu.ipynb is not a notebook, want .ipynb (')
+    assert said[5].startswith('grade: bo/work.ZIP ') and 'unpack it' in said[5] and len(said) == 6
 
 def test_a_table_is_no_formula(tmp_path):
     written(tmp_path/'=1+1.ipynb', F.replace('inp.g =', 'raise ValueError("=2+2")') + CHECK,
