@@ -8,8 +8,9 @@ __all__ = ['numeric_grad', 'upstream', 'refused', 'check_grads']
 # %% ../nbs/02_gradcheck.ipynb #d6755969
 import inspect, itertools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 import torch
 from torch import Tensor
@@ -143,9 +144,9 @@ def _names(backward, inputs, who='check_grads'):
     "Names of the inputs as `backward` has them, and the place of `out` among them."
     try: params = inspect.signature(backward).parameters
     except (TypeError, ValueError): params = {}                          # a builtin without names
-    names = [n for n,p in params.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [n for n,p in params.items() if p.kind <= p.POSITIONAL_OR_KEYWORD or n == 'out']
     if 'out' not in names: raise ArgumentError(f'{who}: backward needs a parameter named out')
-    at = names.index('out')
+    at = names.index('out') + (params['out'].kind == inspect.Parameter.KEYWORD_ONLY)
     names.remove('out')
     if len(names) < len(inputs):
         raise ArgumentError(f'{who}: backward names {names}, want {len(inputs)} inputs '
@@ -165,6 +166,10 @@ def _owner(f):
 
 def _asked(module, what): return getattr(module, what, dict)()
 
+def _own_dice():
+    "Random numbers come afterwards as if none had been drawn here."
+    return torch.random.fork_rng(range(torch.cuda.device_count()))
+
 @contextmanager
 def _usual():
     "Outside inference mode, autograd on or off as it was, attention by its formula, not fused."
@@ -183,6 +188,7 @@ def _lent(asked, wide):
         raise ReuseError('{}: tensors {} and {} of the module have memory in common; want one, '
                          'and a view of it made in forward'.format(asked.who, *twice))
     kept = [(x, dict(vars(x))) for x in (*inside, *(t for t,_ in data))]
+    lists = [(v, v.copy()) for _,own in kept for v in own.values() if isinstance(v, (list, dict))]
     for m in inside: vars(m).pop('_outs', None)             # from an earlier call
     try:
         for t,d in data:
@@ -193,6 +199,7 @@ def _lent(asked, wide):
             if t.grad_fn is not None: t.detach_()       # written into while autograd was looking
             t.data = d
         for x,before in kept: vars(x).clear(); vars(x).update(before)
+        for v,before in lists: v.clear(); (v.update if isinstance(v, dict) else v.extend)(before)
 
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e5
 def _methods(forward, backward, inputs, who):
@@ -207,15 +214,25 @@ def _methods(forward, backward, inputs, who):
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e6
 def _floats_in(x): # tuples, lists and dicts are gone through
     if isinstance(x, dict): x = [*x.values()]
-    return any(map(_floats_in, x)) if isinstance(x, (tuple, list)) else _is_float(x)
+    if isinstance(x, (tuple, list)): return any(map(_floats_in, x))
+    return isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
 
+def _nothing_hidden(asked, wrt):
+    "Refuse sparse tensors, and numbers that would not be checked."
+    for n,x in (asked.inputs | asked.params).items():
+        if isinstance(x, Tensor): _dense(asked.who, n, x)
+        if wrt is not None or _is_float(x) or not _floats_in(x): continue
+        what = 'complex numbers' if isinstance(x, Tensor) else 'tensors'
+        raise DtypeError(f'{asked.who}: the {what} in {n} would not be checked; want each as an '
+                         'argument of its own, or wrt=')
+
+# %% ../nbs/02_gradcheck.ipynb #60b1d7e7
 def _to_check(asked, wrt):
     "Copies of all floats by name, and the names to be checked."
-    hidden = [n for n,x in asked.inputs.items() if _floats_in(x) and not _is_float(x)]
-    if hidden and wrt is None:
-        raise DtypeError(f'{asked.who}: the tensors in {hidden[0]} would not be checked; want each '
-                         'as an argument of its own, or wrt=')
+    _nothing_hidden(asked, wrt)
     held = asked.inputs | asked.params
+    if not isinstance(wrt, (Iterable, type(None))):
+        raise ArgumentError(f'{asked.who}: wrt is {wrt!r:.40}, want names')
     own = {n: x.detach().clone() for n,x in held.items() if _is_float(x)}
     if isinstance(wrt, str): wrt = wrt.split()
     wrt = [n for n in own if n != 'targ'] if wrt is None else [*wrt]
@@ -269,6 +286,7 @@ class _Trial(NamedTuple):
     up: Tensor
 
 def _one_output(out, who):
+    if isinstance(out, Tensor): _dense(f'{who}: forward', 'out', out)
     if _is_float(out): return out
     what = out.dtype if isinstance(out, Tensor) else type(out).__name__
     raise DtypeError(f'{who}: forward returns {what}, want one tensor of floats; where there are '
@@ -299,7 +317,7 @@ def _trial(asked, values, up):
         try: out = _one_output(asked.forward(*xs, **named), asked.who)
         except RuntimeError as e: _other_dtype(asked.who, values, e); raise
         if any(out is x for x in xs): out = out.clone()              # it returned its own input
-        for m in asked.modules: m.args,m.out = xs,out
+        for m in asked.modules: m.args,m.out,m._noted = xs,out,None
         return out
     def back(out): _called_with(asked.backward, asked.at, xs, out, named)
     held = {n: t for m in asked.modules for n,t in [*_asked(m, 'named_buffers')]}
@@ -311,11 +329,14 @@ def _trial(asked, values, up):
     return _Trial(ahead, back, tensors, out, up(out))
 
 # %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
+def _largest(x):
+    "The largest finite entry, without its sign."
+    return x.abs().where(x.isfinite(), 0.).max().item() if x.numel() else 0.
+
 def _size(t, grads):
-    "How large the numbers are that get rounded."
-    sizes = [(t.out * t.up).abs(), *(g.abs() for g in grads.values())]
-    sizes = [s.where(s.isfinite(), 0.) for s in sizes if s.numel()]
-    return max([sizes[0].sum().item(), *(s.max().item() for s in sizes[1:])]) if sizes else 0.
+    "How large the numbers are that get rounded, in the unit of the loss."
+    sizes = [t.out * t.up, *(g * t.tensors[n] for n,g in grads.items())]
+    return max(s.abs().where(s.isfinite(), 0.).sum().item() for s in sizes)
 
 def _steady(ahead, out, who='check_grads', times=1):
     "Assert that `forward` gives `out` again, but for the rounding of sums in another order."
@@ -423,39 +444,38 @@ def _wrong(name, x, k, got, wanted, err, more=''):
             f'{wanted} (relative error {err:.2g}){more}')
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d4b
-def _by_slopes(t, name, got, auto, ks, tick, size):
+def _by_slopes(t, name, got, auto, ks, tick, size, noise):
     "Refuse what the slopes refute; return: is autograd blind, kinks, edges, largest slope."
-    x = t.tensors[name]
-    slopes,edges = _central(t, x, ks, tick)
+    x,(slopes,edges) = t.tensors[name], _central(t, t.tensors[name], ks, tick)
     most,free = slopes.abs().max(), [j for j,k in enumerate(ks) if k not in edges]
     ks,slopes,blind = [ks[j] for j in free], slopes[free], auto is None
+    unit = x.flatten()[ks].abs().clamp_min(1)                   # of a step
     got,seen = got[ks], torch.full_like(slopes, torch.nan) if blind else auto[ks]
     def explained(g, j):
         "By a kink within the step, or by rounding where autograd says the same."
         finer,scatter = _other_steps(t, x, ks[j], slopes[j])
         if abs(g - finer) <= 1e-5*max(abs(g), abs(finer)): return True
-        same = abs(g - seen[j]) <= max(1e-8*abs(g), 10*scatter*_step(0))
-        unseen = 1e-9 * x.abs().max() * t.up.abs().max()        # steps that rounding swallows
-        return not blind and same and abs(g - slopes[j]) <= max(4*scatter, unseen)
+        unseen = 1e-9 * _largest(x) * _largest(t.up) / unit[j]      # rounding swallows a step
+        if blind or not abs(g - slopes[j]) <= max(4*scatter, unseen): return False
+        return abs(g - seen[j]) <= max(1e-8*abs(g), 30*noise()[name])
     def first_off(g):
-        err = _errors(g, slopes, 1e-10*size)
+        err = _errors(g, slopes, 1e-10*size / unit)
         return _first_off(t, x, ks, err, 1e-5, most, lambda j: explained(g[j], j))
     blind = blind or first_off(seen)[0] is not None
     j,kinks = first_off(got)
     if j is None: return blind, kinks, edges, most
-    err,more = _errors(got, slopes)[j], '; autograd could not look into forward' * blind
-    want = f'finite differences {slopes[j]:.6g}'
+    want,err = f'finite differences {slopes[j]:.6g}', _errors(got, slopes)[j]
+    more = '; autograd could not look into forward' * blind
     raise CheckError(_wrong(name, x, ks[j], got[j], want, err, more))
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d50
-def _with_autograd(t, name, got, auto, edges, most, size):
+def _with_autograd(t, name, got, auto, edges, most, size, noise):
     "Refuse what autograd refutes; return the errors against it, and kinks."
-    x,err = t.tensors[name], _errors(got, auto, 1e-14*size)
+    x = t.tensors[name]
+    err = _errors(got, auto, 1e-14*size / x.flatten().abs().clamp_min(1))
+    if (err > 1e-8).any(): err[(got - auto).abs() <= 30*noise()[name]] = 0.
     for k in edges: err[k] = err[k] if auto[k].isfinite() else 0.
-    def rounding(k):
-        try: return abs(got[k] - auto[k]) <= 10*_step(0)*_other_steps(t, x, k, _slope(t, x, k))[1]
-        except Exception: return False
-    k,kinks = _first_off(t, x, range(len(got)), err, 1e-8, most, rounding)
+    k,kinks = _first_off(t, x, range(len(got)), err, 1e-8, most, lambda k: False)
     if k is None: return err, kinks
     more = _near(err[k])
     raise CheckError(_wrong(name, x, k, got[k], f'autograd {auto[k]:.6g}', err[k], more))
@@ -490,20 +510,23 @@ def _at_edges(name, x, edges):
 # %% ../nbs/02_gradcheck.ipynb #c6173d53
 _BLIND = 'autograd cannot look into forward; finite differences alone vouch for'
 
-def _judge(t, name, got, auto, ks, tick, notes, size):
+def _judge(t, name, got, auto, ks, tick, notes, size, noise):
     "Refuse a wrong gradient; otherwise return what is said of kinks and edges."
     x,got,auto = t.tensors[name], got.flatten(), None if auto is None else auto.flatten()
     blind,kinks,edges,most = auto is None, {}, {}, 0.
-    if t.out.isfinite().all():
-        blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick, size)
+    if (fine := t.out.isfinite()).all():
+        blind,kinks,edges,most = _by_slopes(t, name, got, auto, ks, tick, size, noise)
+    elif not fine.any(): raise CheckError('check_grads: nothing has been compared: all that '
+                                          'forward gives is nan or inf')
     elif blind: raise CheckError('check_grads: nothing has been compared: forward gives nan or '
                                  'inf, and autograd could not look into it')
     else: notes['forward gives nan or inf; autograd alone vouches for'][name] = 1
     err = torch.full_like(got, torch.inf)
     if blind: notes[_BLIND][name] = 1
     else:
-        err,more = _with_autograd(t, name, got, auto, edges, most, size)
-        kinks = more | kinks
+        err,more = _with_autograd(t, name, got, auto, edges, most, size, noise)
+        seen = x.flatten().isinf() & auto.isfinite()            # such as a mask's -inf
+        kinks,edges = more | kinks, {k: e for k,e in edges.items() if not seen[k]}
     return _on_kinks(name, x, got, err, kinks) or _at_edges(name, x, edges)
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d54
@@ -524,45 +547,74 @@ def _samples(sizes, every, most=2000):
     def some(n, k): return torch.randperm(k, generator=draw, device='cpu')[:took[n]].sort()[0]
     return lambda: {n: some(n, k).tolist() for n,k in sizes.items()}, sum(took.values())
 
+# %% ../nbs/02_gradcheck.ipynb #c6173d59
 def _bar(total):
     from tqdm import tqdm
     return tqdm(total=total, desc='check_grads', delay=5, leave=False)
 
+def _tell(notes, count, total):
+    if count < total: print(f'check_grads: finite differences at {count:,} of {total:,} entries; '
+                            'every=True takes all')
+    for note,names in notes.items(): print(f'check_grads: {note} {", ".join(names)}')
+
 # %% ../nbs/02_gradcheck.ipynb #c6173d55
-def _verdict(t, grads, wrt, places, tick, notes):
+def _nearby(asked, held, wrt, up, eps=2**-52, wide=True):
+    "The gradients, by hand and by autograd, where every number is off by a rounding."
+    def off(x): return x * (1 + eps*(2*torch.rand_like(x) - 1))
+    values = {n: off(held[n]) for n in asked.inputs | asked.params if _is_float(held.get(n))}
+    seen = []
+    def look(t, grads): seen.append(_by_autograd(t, wrt) or {})
+    try: return _check(asked, values, wrt, lambda out: off(up), verdict=look, wide=wide)[0], *seen
+    except Exception: return {}, {}                     # such as where p is 1
+
+def _scatter(nearby, wrt, auto=None):
+    "How far apart `nearby` gradients are, and those of autograd from `auto` if given, by name."
+    far = dict.fromkeys(wrt, 0.)
+    with _own_dice(): hands,autos = zip(*(nearby() for _ in range(5)))
+    for was,others in (hands[0], hands), (auto or autos[0], autos):
+        for n,now in itertools.product(wrt, others):
+            if n in now and n in was: far[n] = max(far[n], _largest(now[n].double() - was[n]))
+    return far
+
+# %% ../nbs/02_gradcheck.ipynb #c6173d58
+def _verdict(asked, t, grads, wrt, places, tick, notes):
     "All that is asked of the values of the gradients."
+    auto,size = _by_autograd(t, wrt), _size(t, grads)
+    noise = cache(lambda: _scatter(lambda: _nearby(asked, t.tensors, wrt, t.up), wrt))
     try:
-        auto,size = _by_autograd(t, wrt), _size(t, grads)
-        later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes, size)
+        later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes, size, noise)
                  for n in wrt if grads[n].numel()]
         for said,cause in filter(None, later): raise CheckError(said) from cause
     except CheckError: _steady(t.ahead, t.out, times=8); raise      # what is random may look wrong
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d56
-def _in_own_dtype(got, want, wrt, nearby, size, whole):
+def _in_own_dtype(asked, got, auto, whole, own, want, wrt, up, size):
     """Assert that the gradients in the caller's dtype are those of float64, but for rounding.
 
     Where the output is `whole` in that dtype, finite, so is a gradient that fits into it."""
+    wide = {n: x.double() for n,x in own.items()}
+    eps = max(torch.finfo(x.dtype).eps for x in own.values())
+    def noise(n):
+        narrow = _scatter(lambda: _nearby(asked, own, [n], up, eps, False), [n])
+        rest = _scatter(lambda: _nearby(asked, wide, [n], up.double(), eps), [n], auto)
+        return narrow[n] + rest[n]
     for n in wrt:
         off = (got[n].double() - want[n]).abs()
         lost = ~got[n].isfinite() & (want[n].abs() < torch.finfo(got[n].dtype).max)
         off = off.where(off.isfinite(), 0.).masked_fill(lost & whole, torch.inf)
-        if not off.numel(): continue
-        most = want[n].abs().where(want[n].isfinite(), 0.).max()
-        eps = torch.finfo(got[n].dtype).eps
-        if off.max() <= 10*eps**0.5 * most + 100*eps*size: continue
-        others = [(nearby()[n] - want[n]).abs() for _ in range(4)]
-        if off.max() <= 30*max(o.where(o.isfinite(), 0.).max() for o in others): continue
+        room = 30*eps * _largest(want[n]) + (100*eps*size if auto is None else 0.)
+        if not (off > room).any() or not (off > 30*noise(n)).any(): continue
         at = _index(off.argmax().item(), off.shape)
         raise CheckError(f'{n}.g differs between {got[n].dtype} and float64: at {[*at]} it is '
                          f'{got[n][at].item():.6g}, and in float64 {want[n][at]:.6g}')
 
 # %% ../nbs/02_gradcheck.ipynb #f7b61cd0
-def _check(asked, values, wrt, up, old=torch.nan, verdict=None, bare=False):
+def _check(asked, values, wrt, up, old=torch.nan, verdict=None, bare=False, wide=True, before=None):
     """One run of the check on `values`: the gradients by name, what had arrived, and `_size`.
 
     An output that is `bare` has lost what `forward` may have kept on it."""
-    with _lent(asked, wide=verdict is not None):
+    with _lent(asked, wide):
+        if before: _trial(asked, before, torch.zeros_like)              # is an old call forgotten?
         t = _trial(asked, values, up)
         out = t.ahead()
         if bare: vars(out).clear()
@@ -583,38 +635,60 @@ def _as_first_layer(asked, wide, want, wrt, up):
     kept = dict(vars(m))
     m.input_grad = False
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):   # dice as if not asked
-            got = _check(asked, wide, mine, lambda out: up, verdict=lambda *_: None)[0]
+        with _own_dice(): got = _check(asked, wide, mine, lambda out: up)[0]
     finally: vars(m).clear(); vars(m).update(kept)
     for n in mine:
         if not torch.allclose(got[n], want[n], 1e-9, 1e-12 * want[n].abs().max(), equal_nan=True):
             raise CheckError(f'{n}.g differs where self.input_grad is False, as in a first layer')
+
+# %% ../nbs/02_gradcheck.ipynb #3d064f23
+def _nearer(values, wrt):
+    "A little nearer to 0, what is checked."
+    return {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in values.items()}
+
+def _strided(t):
+    "A copy with the axes in the other order in memory, and gaps between the entries."
+    back = [*reversed(range(t.dim()))]
+    gaps = torch.stack([t, t * torch.nan], -1).permute(*back, t.dim()).contiguous()
+    return gaps[..., 0].permute(back)
+
+# %% ../nbs/02_gradcheck.ipynb #3d064f24
+def _as_it_arrives(asked, wide, want, wrt, up, size):
+    "Assert that an upstream gradient that is small, and not contiguous, is handed on as well."
+    less = -2**-20
+    try:
+        with _own_dice(): got = _check(asked, wide, wrt, lambda out: _strided(less * up))[0]
+    except CheckError: raise
+    except Exception as e:
+        raise CheckError(f'{asked.who}: backward stops where out.g is not contiguous, as what a '
+                         f'transpose hands back: {e}') from e
+    for n in wrt:
+        x,now,was = wide[n], got[n].flatten(), less * want[n].flatten()
+        for k in _worst_first(_errors(now, was, 1e-12 * -less * size), 1e-4):
+            wanted = f'want {was[k]:.6g}: out.g is small now, and not contiguous'
+            raise CheckError(_wrong(n, x, k, now[k], wanted, _errors(now, was)[k]))
 
 # %% ../nbs/02_gradcheck.ipynb #3d064f22
 def _check_thrice(asked, own, wrt, every):
     "On inputs as they are, in float64, and in float64 a little nearer to 0."
     with _lent(asked, False): _trial(asked, own, torch.zeros_like)              # is it random?
     wide = {n: x.double() for n,x in own.items()}
-    less = {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in wide.items()}
-    outs = []
-    def draw(out): outs.append(out); return torch.randn_like(out.double()).to(out.dtype)
-    got,up,size = _check(asked, own, wrt, draw)
-    up,notes,sizes = up.double(), defaultdict(dict), {n: own[n].numel() for n in wrt}
-    places,count = _samples(sizes, every)
+    less = _nearer(wide, wrt)
+    notes,sizes,seen = defaultdict(dict), {n: own[n].numel() for n in wrt}, []
+    def draw(out): return torch.randn_like(out.double()).to(out.dtype)
+    def look(t, grads): seen.extend([_by_autograd(t, wrt), t.out.isfinite().all()])
+    got,up,_ = _check(asked, own, wrt, draw, verdict=look, wide=False)
+    first,up,(places,count) = up, up.double(), _samples(sizes, every)
     with _bar(2*count) as bar:
-        def verdict(t, grads): _verdict(t, grads, wrt, places(), bar.update, notes)
-        want,_,size = _check(asked, wide, wrt, lambda out: up, verdict=verdict)
-        _check(asked, less, wrt, lambda out: -1e6*up, 1e3, verdict)
+        def run(values, up, **how):
+            def verdict(t, grads): _verdict(asked, t, grads, wrt, places(), bar.update, notes)
+            return _check(asked, values, wrt, lambda out: up, verdict=verdict, **how)
+        want,_,size = run(wide, up)
+        run(less, -1e6*up, old=1e3, before=wide)
     if asked.modules: _as_first_layer(asked, wide, want, wrt, up)
-    eps = max(torch.finfo(x.dtype).eps for x in own.values())
-    def rounded(x): return x * (1 + eps*(2*torch.rand_like(x) - 1))
-    def nearby(): return _check(asked, {n: rounded(x) for n,x in wide.items()}, wrt,
-                                lambda out: rounded(up), verdict=lambda *_: None)[0]
-    _in_own_dtype(got, want, wrt, nearby, size, outs[0].isfinite().all())
-    if count < (total := sum(sizes.values())):
-        print(f'check_grads: finite differences at {count:,} of {total:,} entries; every=True '
-              'takes all')
-    for note,names in notes.items(): print(f'check_grads: {note} {", ".join(names)}')
+    _as_it_arrives(asked, wide, want, wrt, up, size)
+    _in_own_dtype(asked, got, *seen, own, want, wrt, first, size)
+    _tell(notes, count, sum(sizes.values()))
 
 # %% ../nbs/02_gradcheck.ipynb #16ddf58a
 def check_grads(forward, # function of the inputs that returns one float tensor; or a module

@@ -77,8 +77,9 @@ def _modules(module):
 def _lost(module):
     "Refuse what would never be found, or would be overwritten."
     me,held = type(module).__name__, vars(module)
-    taken = [n for n,v in held.items() if n in ('args', 'out') or n in dir(Module)
-             and n not in _OURS and (isinstance(v, Module) or not callable(v))]
+    ours = _OURS if '_noted' in held else _OURS - {'args', 'out'}      # has it been called?
+    taken = [n for n,v in held.items() if n in dir(Module) and n not in ours
+             and (n in ('args', 'out') or isinstance(v, Module) or not callable(v))]
     if taken: raise ArgumentError(f'{me}: the name {taken[0]} is taken by Module, want another one')
     for c in type(module).__mro__:
         for n,v in vars(c).items():

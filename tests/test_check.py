@@ -540,3 +540,142 @@ def test_a_gradient_that_is_lost_in_the_dtype_of_the_inputs():
     with pytest.raises(AssertionError, match=r'x.g differs .* float64: at \[0, 0\] it is nan, and'):
         check_grads(lambda x: x.logsumexp(1), back, x)
     check_grads(lambda x: x.logsumexp(1), safe, x)
+
+# ---- a slip in the inputs' own dtype, beside something large
+
+def far_mean(x): return ((x - 3)**2).mean()
+def far_mean_grad(inp, out): inp.g = upstream(out) * 2*(inp - 3) / inp.numel()
+
+@pytest.mark.parametrize('dtype, most', [(torch.float16, 1e4), (torch.float32, 1e8)])
+@pytest.mark.parametrize('f, back', [(square, square_grad), (far_mean, far_mean_grad)])
+def test_a_slip_in_the_own_dtype_beside_something_large(dtype, most, f, back):
+    def slip(inp, out):
+        back(inp, out)
+        if inp.dtype != torch.float64: inp.g = -inp.g
+    x = torch.randn(4, 13).to(dtype)
+    check_grads(lambda x: f(x) + most, back, x)
+    assert 'inp.g differs between torch.float' in said(lambda x: f(x) + most, slip, x)
+
+def test_a_slip_in_the_own_dtype_beside_a_large_gradient():
+    def sums(x, c): return (x**2).sum() + 1e6*c.sum()
+    def back(x, out, c): x.g, c.g = upstream(out) * 2*x, upstream(out) * 1e6*torch.ones_like(c)
+    def slip(x, out, c): back(x, out, c); x.g = x.g if x.dtype == torch.float64 else -x.g
+    check_grads(sums, back, torch.randn(4, 3), torch.randn(5))
+    assert 'x.g differs between torch.float' in said(sums, slip, torch.randn(4, 3), torch.randn(5))
+
+def test_a_slip_in_small_entries_in_the_own_dtype():
+    def slip(inp, out):
+        square_grad(inp, out)
+        if inp.dtype == torch.float32: inp.g[0] = -inp.g[0]
+    x = torch.randn(4, 3)
+    x[0] = 1e-4 * (1 + torch.rand(3))
+    assert 'inp.g differs between torch.float32' in said(square, slip, x)
+
+# ---- inputs of very different scale
+
+def by_product(inp, w): return inp @ w
+def by_numpy_product(inp, w): return torch.from_numpy(inp.detach().numpy() @ w.detach().numpy())
+def product_grad(inp, out, w): inp.g, w.g = out.g @ w.t(), inp.t() @ out.g
+
+@pytest.mark.parametrize('wrong, scale', [('inp', 1e9), ('w', 1e-9)])
+def test_inputs_of_very_different_scale_hide_no_slip(wrong, scale):
+    def slip(inp, out, w):
+        product_grad(inp, out, w)
+        t = dict(inp=inp, w=w)[wrong]
+        t.g = -t.g
+    pair = scale * torch.randn(4, 3), torch.randn(3, 2) / scale
+    check_grads(by_product, product_grad, *pair)
+    for check in check_grads, check_adjoint:
+        with pytest.raises(AssertionError, match=f'{wrong}.g is wrong'):
+            check(by_product, slip, *pair)
+
+@pytest.mark.parametrize('scale', [1e5, 1e-5])
+def test_numpy_on_inputs_of_different_scale(scale, capsys):
+    pair = scale * torch.randn(4, 3), torch.randn(3, 2) / scale
+    check_grads(by_numpy_product, product_grad, *pair)
+    assert 'autograd cannot look into forward' in capsys.readouterr().out
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('scale', [1e-3, 1., 1e3, 1e6])
+def test_one_feature_whose_gradient_is_0_by_nature(dtype, scale):
+    for seed in range(6):
+        torch.manual_seed(seed)
+        x, w, b = scale * torch.randn(5, 1), torch.randn(1), torch.randn(1)
+        for check in check_grads, check_adjoint:
+            check(layer_norm, layer_norm_grad, x.to(dtype), w.to(dtype), b.to(dtype))
+
+def test_a_bias_before_a_batch_norm():
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model = Model([lin_of(3, 5), BatchNorm(5)], Mse())
+        check_grads(model, 1e-3*torch.randn(6, 3), torch.randn(6, 5))
+
+# ---- nan and inf
+
+def test_an_output_that_is_all_nan():
+    def back(inp, out): inp.g = out.g * torch.nan
+    assert 'nothing has been compared: all' in said(lambda x: x * torch.nan, back, torch.randn(3))
+
+def test_a_mask_of_minus_infinity_is_no_edge():
+    x = torch.randn(4, 3)
+    x[1, 1] = -torch.inf
+    def slip(inp, out): softmax_grad(inp, out); inp.g[1, 1] = 1.
+    check_grads(softmax, softmax_grad, x)
+    assert 'inp.g is wrong at [1, 1]' in said(softmax, slip, x)
+
+# ---- what arrives in use
+
+def seen_flat(inp, out): inp.g = (out.g.view(-1) * 2*inp.reshape(-1)).view(inp.shape)
+def by_strides(inp, out): inp.g = torch.as_strided(out.g, out.shape, (out.shape[1], 1)) * 2*inp
+def drops_very_small(inp, out): inp.g = out.g * (out.g.abs() > 1e-4) * 2*inp
+
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+@pytest.mark.parametrize('slip, words', [
+    (seen_flat, 'backward stops where out.g is not contiguous.*view'),
+    (by_strides, 'inp.g is wrong .*not contiguous'),
+    (drops_very_small, 'inp.g is wrong at .* backward gives 0, want .* out.g is small now')])
+def test_an_upstream_gradient_that_is_small_and_not_contiguous(check, slip, words):
+    check(square, square_grad, torch.randn(4, 3))
+    with pytest.raises(AssertionError, match=words): check(square, slip, torch.randn(4, 3))
+
+@pytest.mark.parametrize('shape', [(), (4,), (4, 1), (1, 4), (4, 3), (2, 3, 4), (0, 3)])
+def test_strided(shape):
+    from backprop_nb.gradcheck import _strided
+    t = torch.randn(shape)
+    assert torch.equal(_strided(t), t)
+    assert _strided(t).is_contiguous() == (t.numel() < 2)
+
+class Once(Module):
+    "It keeps what its first call was given."
+    def forward(self, inp):
+        if not hasattr(self, 'kept'): self.kept = inp
+        return inp**2
+    def bwd(self, out, inp): inp.g = out.g * 2*self.kept
+
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+def test_a_module_that_goes_by_its_first_call(check):
+    with pytest.raises(AssertionError, match='inp.g is wrong'): check(Once(), torch.randn(4, 3))
+
+class Asks(Module):
+    "It asks for its parameters on the way, and makes a note in lists and dicts."
+    def __init__(self): self.w, self.notes, self.by = torch.randn(3), [], {}
+    def forward(self, inp):
+        self.notes.append(len(inp)); self.by[len(self.by)] = 1
+        return inp * self.parameters()[0]
+    def bwd(self, out, inp): inp.g, self.parameters()[0].g = out.g * self.w, (out.g * inp).sum(0)
+
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+def test_a_module_that_asks_for_its_parameters_and_takes_notes(check):
+    layer = Asks()
+    check(layer, torch.randn(4, 3))
+    assert layer.notes == [] and layer.by == {} and not {'args', 'out', '_noted'} & {*vars(layer)}
+    layer(torch.randn(2, 3))
+    assert layer.notes == [2]
+
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+def test_out_by_name_alone(check):
+    def back(inp, w, *, out): inp.g, w.g = out.g * w, (out.g * inp).sum(0)
+    def slip(inp, w, *, out): back(inp, w, out=out); w.g = -w.g
+    pair = torch.randn(4, 3), torch.randn(3)
+    check(torch.mul, back, *pair)
+    with pytest.raises(AssertionError, match='w.g is wrong'): check(torch.mul, slip, *pair)
