@@ -329,7 +329,7 @@ def _trial(asked, values, up):
     return _Trial(ahead, back, tensors, out, up(out))
 
 # %% ../nbs/02_gradcheck.ipynb #ef9ae6e7
-def _largest(x):
+def _greatest(x):
     "The largest finite entry, without its sign."
     return x.abs().where(x.isfinite(), 0.).max().item() if x.numel() else 0.
 
@@ -455,7 +455,7 @@ def _by_slopes(t, name, got, auto, ks, tick, size, noise):
         "By a kink within the step, or by rounding where autograd says the same."
         finer,scatter = _other_steps(t, x, ks[j], slopes[j])
         if abs(g - finer) <= 1e-5*max(abs(g), abs(finer)): return True
-        unseen = 1e-9 * _largest(x) * _largest(t.up) / unit[j]      # rounding swallows a step
+        unseen = 1e-9 * _greatest(x) * _greatest(t.up) / unit[j]      # rounding swallows a step
         if blind or not abs(g - slopes[j]) <= max(4*scatter, unseen): return False
         return abs(g - seen[j]) <= max(1e-8*abs(g), 30*noise()[name])
     def first_off(g):
@@ -573,7 +573,7 @@ def _scatter(nearby, wrt, auto=None):
     with _own_dice(): hands,autos = zip(*(nearby() for _ in range(5)))
     for was,others in (hands[0], hands), (auto or autos[0], autos):
         for n,now in itertools.product(wrt, others):
-            if n in now and n in was: far[n] = max(far[n], _largest(now[n].double() - was[n]))
+            if n in now and n in was: far[n] = max(far[n], _greatest(now[n].double() - was[n]))
     return far
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d58
@@ -602,7 +602,7 @@ def _in_own_dtype(asked, got, auto, whole, own, want, wrt, up, size):
         off = (got[n].double() - want[n]).abs()
         lost = ~got[n].isfinite() & (want[n].abs() < torch.finfo(got[n].dtype).max)
         off = off.where(off.isfinite(), 0.).masked_fill(lost & whole, torch.inf)
-        room = 30*eps * _largest(want[n]) + (100*eps*size if auto is None else 0.)
+        room = 30*eps * _greatest(want[n]) + (100*eps*size if auto is None else 0.)
         if not (off > room).any() or not (off > 30*noise(n)).any(): continue
         at = _index(off.argmax().item(), off.shape)
         raise CheckError(f'{n}.g differs between {got[n].dtype} and float64: at {[*at]} it is '
@@ -642,7 +642,7 @@ def _as_first_layer(asked, wide, want, wrt, up):
             raise CheckError(f'{n}.g differs where self.input_grad is False, as in a first layer')
 
 # %% ../nbs/02_gradcheck.ipynb #3d064f23
-def _nearer(values, wrt):
+def _smaller_in(values, wrt):
     "A little nearer to 0, what is checked."
     return {n: x * (1 - 0.1*torch.rand_like(x)) if n in wrt else x for n,x in values.items()}
 
@@ -673,7 +673,7 @@ def _check_thrice(asked, own, wrt, every):
     "On inputs as they are, in float64, and in float64 a little nearer to 0."
     with _lent(asked, False): _trial(asked, own, torch.zeros_like)              # is it random?
     wide = {n: x.double() for n,x in own.items()}
-    less = _nearer(wide, wrt)
+    less = _smaller_in(wide, wrt)
     notes,sizes,seen = defaultdict(dict), {n: own[n].numel() for n in wrt}, []
     def draw(out): return torch.randn_like(out.double()).to(out.dtype)
     def look(t, grads): seen.extend([_by_autograd(t, wrt), t.out.isfinite().all()])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
-from .gradcheck import (_as_it_arrives, _check, _equal, _near, _nearby, _nearer,
+from .gradcheck import (_as_it_arrives, _check, _equal, _near, _nearby, _smaller_in,
                                    _own_dice, _scatter, _size, _to_check, _usual,
                                    _what_is_asked, upstream)
 from .graph import _clock, _nodes
@@ -161,8 +161,8 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
                  )->None:
     """Assert sum(Jv * u) = sum(v * J^T u) to 1e-12: Jv by PyTorch's forward mode, J^T u by hand.
 
-    Two equations for each float input except `targ` and for each parameter of a module, for random v
-    and u, without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
+    Two equations for each float input except `targ` and for each parameter of a module, for random
+    v and u, without a step size. Forward mode sees nothing of what `forward` detaches. Raises as
     `check_grads` does: `AssertionError` that names the input, `TypeError` for what cannot be
     checked."""
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
@@ -173,7 +173,7 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
     wide = {n: x.double() for n,x in own.items()}
     want,up,size = _check(asked, wide, wrt, torch.randn_like, verdict=equations, bare=True)
     with _own_dice():
-        less = _nearer(wide, wrt)
+        less = _smaller_in(wide, wrt)
         _check(asked, less, wrt, lambda out: -1e6*up, 1e3, equations, bare=True, before=wide)
     _as_it_arrives(asked, wide, want, wrt, up, size)
 
