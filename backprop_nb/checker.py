@@ -137,6 +137,7 @@ def _number_in(text):
         if isinstance(found, (list, tuple, set)): return found
     return text
 
+# %% ../nbs/checker.ipynb #plain
 def _plain(x, name='the result'):
     "A tensor, or text, made of whatever was returned; raises `Slip` where it is neither."
     if x is None or x is ...: raise NotWritten
@@ -460,22 +461,11 @@ def _stories(ex, cases, names, wrong):
     return []
 
 # %% ../nbs/checker.ipynb #together
-def _sentence(slip):
-    "The sentence for a slip, which is a key or (key, what the sentence is to name)."
-    key,more = slip if isinstance(slip, tuple) else (slip, '')
-    return SLIPS[key].format(more) if key in SLIPS else key
-
 def _said(stories):
     "The sentences for one story or two that fit equally well; '' for more."
     said = [*dict.fromkeys(', and '.join(map(_sentence, s)) for s in stories)]
     if len(said) == 2: return f'either {said[0]}; or {said[1]}'
     return said[0] if len(said) == 1 else ''
-
-def _rounded(ex, cases, names):
-    "The story of numbers on paper that are rounded too far, if these may be."
-    pairs = [(cases[0][1][n], _want(ex, 0)[n]) for n in names]
-    near = all(_close(a, b, .05) and _rtol(ex, b) > 1e-6 for a,b in pairs)
-    return [('close',)] * (isinstance(ex, Paper) and near)
 
 def _explained(ex, cases, wrong):
     "(slips, what to say) for the names that are wrong: one story for all of them, or one for each."
@@ -509,6 +499,11 @@ def _shown(x, digits=4):
     if not isinstance(x, float): return re.sub(r'(\.\d{5})\d+', r'\1', repr(x))[:200]
     return f'{x:.0f}' if abs(x) < 1e9 and x == round(x) else f'{x:.{digits}g}'
 
+def _sentence(slip):
+    "The sentence for a slip, which is a key or (key, what the sentence is to name)."
+    key,more = slip if isinstance(slip, tuple) else (slip, '')
+    return SLIPS[key].format(more) if key in SLIPS else key
+
 # %% ../nbs/checker.ipynb #apart
 def _apart(got, want):
     "Two values as text, with enough digits to tell them apart; of large tensors the worst entry."
@@ -527,6 +522,11 @@ def _named_inputs(ex, k):
     found = dict(zip(names, args := ex.args(k)))
     if not ex.forward or ex.alone and k == len(ex.sizes) - 1: return found
     with _alone(k): return found | {'out.g': _upstream(ex.forward(*args))}
+
+def _rounded(ex, cases, names):
+    "The story of numbers on paper that are rounded too far, if these may be."
+    pairs = [(cases[0][1][n], _want(ex, 0)[n]) for n in names]
+    return [('close',)] * all(_close(a, b, .05) and _rtol(ex, b) > 1e-6 for a,b in pairs)
 
 # %% ../nbs/checker.ipynb #example2
 def _example(ex, k, got, n, truth):
