@@ -154,6 +154,7 @@ def _code(path):
         why = getattr(e, 'strerror', None) or e
         raise FileError(_clean(f'grade: {path.name} is not a notebook, want .ipynb ({why})')) from e
 
+# %% ../nbs/teachers.ipynb #cells-asked
 def _mentioned(code):
     "The exercises whose names are in quotes in a cell."
     code = re.sub('["‘’“”„]', "'", code)               # a word processor's, too
@@ -746,6 +747,7 @@ def _why_not(args, files):
     places = [path.parent] + [path] * path.exists()
     return '' if all(os.access(p, os.W_OK) for p in places) else f'--csv {path} cannot be written'
 
+# %% ../nbs/teachers.ipynb #read-all
 def _read_all(files):
     "The code of each notebook, and a verdict for each file that has none."
     books,graded = {},{}
