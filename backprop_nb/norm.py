@@ -76,7 +76,7 @@ def batch_norm(x:Tensor, # examples (N, C), maps (N, C, H, W), or any axes after
     `layer_norm` does."""
     fits('batch_norm', 'x N C ..., w C, b C', x, w, b)
     *_,eps = _channels('batch_norm', eps, x)
-    return torch.batch_norm(x, w, b, None, None, True, 0., eps, True)    # True: of this batch
+    return torch.batch_norm(x, w, b, None, None, True, 0., eps, True)  # True: use this batch's own
 
 # %% ../nbs/12_norm.ipynb #12c0003a
 def _as_rows(*tensors):
@@ -87,7 +87,7 @@ def _plain_norm(x, eps):
     "Rows (N, d) of mean 0 and spread 1, and the r (N, 1) of each."
     one = x.new_ones(x.shape[1])
     xhat,_,r = torch.native_layer_norm(x, one.shape, one, torch.zeros_like(one), eps)
-    if forward_ad.unpack_dual(xhat).tangent is not None:    # forward mode, which leaves r out
+    if forward_ad.unpack_dual(xhat).tangent is not None:  # forward mode (chapter 17) gives no r
         r = (x.var(1, correction=0, keepdim=True) + eps).rsqrt()
     return xhat, r
 
@@ -246,7 +246,7 @@ class BatchNorm(Module):
         _channels('BatchNorm', self.eps, inp)
         mean,var = self.mean.clone(), self.var.clone()              # will be those of the batch
         out = torch.batch_norm(inp, self.w, self.b, mean, var, True, 1., self.eps, True)
-        self.mean.lerp_(mean, self.momentum); self.var.lerp_(var, self.momentum)
+        self.mean.lerp_(mean, self.momentum); self.var.lerp_(var, self.momentum)  # part of the way
         return out
     def bwd(self, out, inp):
         if not self.fixed: batch_norm_grad(inp, out, self.w, self.b, self.eps)

@@ -99,3 +99,10 @@ def test_operation_is_checked_in_its_chapter(op):
         f'{nb.name}: add check_grads({op.name}, {op.backward.__name__}, ...) to "Check it"')
     assert any('refused(' in c for c in cells), (
         f'{nb.name}: plant a slip that it refuses: refused(check_grads, {op.name}, slip, ...)')
+
+@pytest.mark.parametrize('name', ['03_mse', '05_linear', '12_norm'])
+def test_a_batch_may_have_another_size(name):
+    "How many digits are taken is written only where they are taken."
+    nb = nbformat.read(ROOT/'nbs'/f'{name}.ipynb', as_version=nbformat.NO_CONVERT)
+    sizes = [line for _, line in code_lines(nb) if '64' in re.findall(r'(?<!\[:)\b\d+\b', line)]
+    assert [s for s in sizes if not s.startswith('#|')] == []
