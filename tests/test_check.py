@@ -1,5 +1,6 @@
 """`check_grads` for everything that people hold in their hands: what it refuses, what it must not,
 what it says, and that it leaves everything as it was."""
+import re
 import numpy as np
 import pytest, torch
 from backprop_nb.all import *
@@ -631,12 +632,18 @@ def drops_very_small(inp, out): inp.g = out.g * (out.g.abs() > 1e-4) * 2*inp
 
 @pytest.mark.parametrize('check', [check_grads, check_adjoint])
 @pytest.mark.parametrize('slip, words', [
-    (seen_flat, 'backward stops where out.g is not contiguous.*view'),
     (by_strides, 'inp.g is wrong .*not contiguous'),
     (drops_very_small, 'inp.g is wrong at .* backward gives 0, want .* out.g is small now')])
 def test_an_upstream_gradient_that_is_small_and_not_contiguous(check, slip, words):
     check(square, square_grad, torch.randn(4, 3))
     with pytest.raises(AssertionError, match=words): check(square, slip, torch.randn(4, 3))
+
+@pytest.mark.parametrize('check', [check_grads, check_adjoint])
+def test_a_backward_that_stops_where_what_arrives_is_not_contiguous(check, capsys):
+    check(square, seen_flat, torch.randn(4, 3))                     # right, so it is only said
+    assert re.search('backward stops where out.g is not contiguous.*view', capsys.readouterr().out)
+    def cut(inp, out): seen_flat(inp, out); inp.g = inp.g * (out.g.abs() > 1e-4)
+    with pytest.raises(AssertionError, match='is wrong'): check(square, cut, torch.randn(4, 3))
 
 @pytest.mark.parametrize('shape', [(), (4,), (4, 1), (1, 4), (4, 3), (2, 3, 4), (0, 3)])
 def test_strided(shape):
