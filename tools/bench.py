@@ -5,7 +5,7 @@ the first way is the faster one. The bounds are aims, for two cores: which rows 
 the processor and on PyTorch. What is small takes as long as Python does; what is large, as the
 products, which are the same ones on both sides. `nn.LSTM` has a fused kernel with products of its
 own, and there the two products for each step alone can take longer than all of it."""
-import multiprocessing, statistics, subprocess, sys, threading, time
+import multiprocessing, os, statistics, subprocess, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
 
 import psutil, torch
@@ -477,8 +477,9 @@ def import_ms():
     "Milliseconds that `import backprop_nb.all` takes after `import torch`, in a fresh interpreter."
     code = ('import time, torch; t = time.perf_counter(); import backprop_nb.all; '
             'print(1000 * (time.perf_counter() - t))')
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}   # keeps .pyc
     run = lambda: float(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                                       check=True).stdout)
+                                       check=True, env=env).stdout)
     run()
     return statistics.median(run() for _ in range(5))
 
