@@ -221,10 +221,11 @@ def _nothing_hidden(asked, wrt):
     "Refuse sparse tensors, and numbers that would not be checked."
     for n,x in (asked.inputs | asked.params).items():
         if isinstance(x, Tensor): _dense(asked.who, n, x)
-        if wrt is not None or _is_float(x) or not _floats_in(x): continue
-        what = 'complex numbers' if isinstance(x, Tensor) else 'tensors'
-        raise DtypeError(f'{asked.who}: the {what} in {n} would not be checked; want each as an '
-                         'argument of its own, or wrt=')
+        if wrt is not None or n == 'targ' or _is_float(x) or not _floats_in(x): continue
+        what,each = (('complex numbers', 'real and imaginary part') if isinstance(x, Tensor) else
+                     ('tensors', 'each'))
+        raise DtypeError(f'{asked.who}: the {what} in {n} would not be checked; want {each} as an '
+                         'argument of its own, or the name targ for a constant, or wrt=')
 
 # %% ../nbs/02_gradcheck.ipynb #60b1d7e7
 def _to_check(asked, wrt):
@@ -663,7 +664,7 @@ def _as_it_arrives(asked, wide, want, wrt, up, size):
     except Exception as e:
         got = given(less * up)
         print(f'{asked.who}: backward stops where out.g is not contiguous, as what a transpose '
-              f'hands back: {e}')
+              f'hands back: {type(e).__name__}: {e}')
     for n in wrt:
         x,now,was = wide[n], got[n].flatten(), less * want[n].flatten()
         for k in _worst_first(_errors(now, was, 1e-12 * -less * size), 1e-4):

@@ -624,6 +624,28 @@ def test_a_mask_of_minus_infinity_is_no_edge():
     check_grads(softmax, softmax_grad, x)
     assert 'inp.g is wrong at [1, 1]' in said(softmax, slip, x)
 
+def test_a_point_beyond_which_forward_is_not_defined():
+    def back(x, out): x.g = out.g / (x*x - 1).sqrt()
+    def half(x, out): back(x, out); x.g = x.g / 2
+    def picky(x):
+        if x.min() < 1.02: raise ValueError('too small')
+        return x.acosh()
+    for seed in range(6):
+        torch.manual_seed(seed)
+        x = 1.02 + .1*torch.rand(4, 3)
+        for f in torch.acosh, picky:
+            check_adjoint(f, back, x)
+            with pytest.raises(AssertionError, match='x.g is wrong'): check_adjoint(f, half, x)
+
+def test_complex_constants_are_called_targ():
+    def turned(x, targ): return torch.view_as_real(torch.view_as_complex(x) * targ)
+    def back(x, out, targ): x.g = turned(out.g.contiguous(), targ.conj())
+    targ = torch.polar(torch.ones(4), torch.rand(4))
+    for check in check_grads, check_adjoint: check(turned, back, torch.randn(5, 4, 2), targ)
+    def named(x, out, c): back(x, out, c)
+    with pytest.raises(TypeError, match='complex numbers in c .*the name targ for a constant'):
+        check_grads(turned, named, torch.randn(5, 4, 2), targ)
+
 # ---- what arrives in use
 
 def seen_flat(inp, out): inp.g = (out.g.view(-1) * 2*inp.reshape(-1)).view(inp.shape)
