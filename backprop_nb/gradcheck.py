@@ -568,20 +568,25 @@ def _nearby(asked, held, wrt, up, eps=2**-52, wide=True):
     try: return _check(asked, values, wrt, lambda out: off(up), verdict=look, wide=wide)[0], *seen
     except Exception: return {}, {}                     # such as where p is 1
 
-def _scatter(nearby, wrt, auto=None):
-    "How far apart `nearby` gradients are, and those of autograd from `auto` if given, by name."
-    far = dict.fromkeys(wrt, 0.)
+def _scatter(nearby, wrt, auto=None, most=lambda n: torch.inf):
+    """How far apart `nearby` gradients are, by name: those by hand, at most `most`, or those of
+    autograd from `auto`, if given."""
     with _own_dice(): hands,autos = zip(*(nearby() for _ in range(5)))
-    for was,others in (hands[0], hands), (auto or autos[0], autos):
-        for n,now in itertools.product(wrt, others):
-            if n in now and n in was: far[n] = max(far[n], _greatest(now[n].double() - was[n]))
-    return far
+    def apart(n, was, others):
+        return max(_greatest(o[n].double() - was[n]) if n in o and n in was else 0. for o in others)
+    return {n: max(min(apart(n, hands[0], hands), most(n)), apart(n, auto or autos[0], autos))
+            for n in wrt}
+
+def _rounding(asked, t, wrt, size):
+    "What gives `_scatter`; beyond `most`, a gradient by hand is not rounded, but unsteady."
+    def most(n): return 1e-12 * size / max(1., _greatest(t.tensors[n]))
+    return cache(lambda: _scatter(lambda: _nearby(asked, t.tensors, wrt, t.up), wrt, most=most))
 
 # %% ../nbs/02_gradcheck.ipynb #c6173d58
 def _verdict(asked, t, grads, wrt, places, tick, notes):
     "All that is asked of the values of the gradients."
     auto,size = _by_autograd(t, wrt), _size(t, grads)
-    noise = cache(lambda: _scatter(lambda: _nearby(asked, t.tensors, wrt, t.up), wrt))
+    noise = _rounding(asked, t, wrt, size)
     try:
         later = [_judge(t, n, grads[n], auto and auto[n], places[n], tick, notes, size, noise)
                  for n in wrt if grads[n].numel()]

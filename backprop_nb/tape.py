@@ -8,13 +8,12 @@ __all__ = ['Var', 'record', 'check_adjoint', 'hvp', 'checkpoint']
 # %% ../nbs/17_tape.ipynb #17a00003
 import warnings
 from collections.abc import Callable
-from functools import cache
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from .clinic import ArgumentError, CheckError, OrderError, ReuseError, ShapeError
-from .gradcheck import (_as_it_arrives, _check, _equal, _near, _nearby, _smaller_in,
-                                   _own_dice, _scatter, _size, _to_check, _usual,
+from .gradcheck import (_as_it_arrives, _check, _equal, _near, _smaller_in,
+                                   _own_dice, _rounding, _size, _to_check, _usual,
                                    _what_is_asked, upstream)
 from .graph import _clock, _nodes
 from .module import Module, _shape_of, _versions_of
@@ -168,8 +167,9 @@ def check_adjoint(forward, # function of the inputs that returns one float tenso
     asked = _what_is_asked('check_adjoint', forward, backward, inputs, {})
     own,wrt = _to_check(asked, None)
     def equations(t, grads):
-        noise = cache(lambda: _scatter(lambda: _nearby(asked, t.tensors, wrt, t.up), wrt))
-        for n in wrt: _adjoint(t, n, t.tensors[n], grads[n], _size(t, grads), noise)
+        size = _size(t, grads)
+        noise = _rounding(asked, t, wrt, size)
+        for n in wrt: _adjoint(t, n, t.tensors[n], grads[n], size, noise)
     wide = {n: x.double() for n,x in own.items()}
     want,up,size = _check(asked, wide, wrt, torch.randn_like, verdict=equations, bare=True)
     _elsewhere(asked, wide, wrt, up, equations)

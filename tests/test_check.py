@@ -611,6 +611,15 @@ def test_a_bias_before_a_batch_norm():
         model = Model([lin_of(3, 5), BatchNorm(5)], Mse())
         check_grads(model, 1e-3*torch.randn(6, 3), torch.randn(6, 5))
 
+def test_what_is_unsteady_is_not_rounding():
+    "A backward that draws lots, or loses digits, would excuse its own error."
+    def lots(inp, out): inp.g = out.g * 2*inp * (1 + 1e-6*torch.randn(()))
+    def digits(inp, out): inp.g = out.g * ((inp + 1e-10)**2 - inp**2) / 1e-10
+    for check in check_grads, check_adjoint:
+        for slip in lots, digits:
+            with pytest.raises(AssertionError, match='inp.g is wrong'):
+                check(square, slip, torch.randn(4, 3))
+
 # ---- nan and inf
 
 def test_an_output_that_is_all_nan():
