@@ -89,7 +89,7 @@ def gradient_table(device:torch.device, # where to compute
     for name,model,x,y in [('perceptron', network()[0], r('64 784'), digits),
                            ('convolutional network', network(True)[0], r('64 1 28 28'), digits),
                            ('GPT', Model([gpt], CrossEntropy()), idx, targ)]:
-        for p in model.parameters(): p.data = p.data.to(device, dtype)
+        model.to(device, dtype)
         rows.append((name, model_errors(model, x, y)))
     return rows
 
@@ -202,7 +202,7 @@ def _write_on(args):
         print(f'loss per character on text that it has not seen: {loss:.2f}, perplexity '
               f'{math.exp(loss):.2f}\n')
         if args.save: _keep_gpt(args.save, gpt, symbols)
-    for p in gpt.parameters(): p.data = p.data.to(torch.get_default_device())
+    gpt.to(torch.get_default_device())
     idx = encode(args.prompt, symbols)
     print(decode(sample(gpt, idx, args.sample, .8, seed=args.seed), symbols))
 
